@@ -1,0 +1,48 @@
+# Leadkeeper. `make` lists the targets.
+PY := .venv/bin/python
+RUN := PYTHONPATH=. $(PY)
+PYTHON ?= python3
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test test-fast check bench simulate openapi lock clean
+
+help:  ## this list
+	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-12s %s\n", $$1, $$2}' Makefile
+
+.venv/installed: requirements.lock
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Leadkeeper needs Python 3.11 or newer; this is " + sys.version.split()[0] + ". Set PYTHON=python3.12, say.")'
+	@test -x $(PY) || $(PYTHON) -m venv .venv
+	$(PY) -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements.lock
+	$(PY) -m pip install --quiet --disable-pip-version-check --no-build-isolation --no-deps --editable .
+	@touch $@
+
+demo: .venv/installed  ## watch Postgres, Airtable and Instantly come to agreement, all local (ONCE=1 exits afterwards)
+	@$(PY) -m app.cli demo $(if $(ONCE),--once)
+
+test: .venv/installed  ## everything that must hold: format, lint, types, contracts, migrations, docs, tests
+	@$(MAKE) --no-print-directory check
+	$(PY) -m pytest -n 2 --dist worksteal $(ARGS)
+
+test-fast: .venv/installed  ## the tests without the slow ones
+	$(PY) -m pytest -n 2 -m "not slow" -q $(ARGS)
+
+check: .venv/installed  ## formatting, ruff, mypy strict, import contracts
+	$(PY) -m ruff format --check --quiet .
+	$(PY) -m ruff check --quiet .
+	$(PY) -m mypy --no-error-summary
+	.venv/bin/lint-imports --config pyproject.toml --no-logo
+
+bench: .venv/installed  ## measure (ONLY=name for one figure)
+	$(PY) -m app.cli bench $(if $(ONLY),--only $(ONLY))
+
+simulate: .venv/installed  ## the laws, the storm and the crashes for as long as you like (SEED=, CYCLES=, KILLS=)
+	$(PY) -m app.cli simulate $(if $(SEED),--seed $(SEED)) $(if $(CYCLES),--cycles $(CYCLES)) $(if $(KILLS),--kills $(KILLS))
+
+openapi: .venv/installed  ## write openapi/openapi.json, .env.example and the tables of the README
+	$(PY) -m app.cli openapi
+
+lock:  ## resolve the dependencies again
+	uv pip compile pyproject.toml --extra dev --generate-hashes --no-emit-index-url --universal --python-version 3.11 -o requirements.lock --upgrade
+
+clean:  ## remove what was installed and the local data
+	rm -rf .venv data .mypy_cache .pytest_cache .ruff_cache .hypothesis
