@@ -7,7 +7,7 @@ database; its clock, its limiter and its HTTP client are handed in.
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Literal, Protocol
 
@@ -143,13 +143,6 @@ class Provider(Protocol):
         ...
 
     async def close(self) -> None: ...
-
-
-@dataclass(frozen=True, slots=True)
-class Counts:
-    """Calls made through one funnel, by outcome; read by the run ledger."""
-
-    calls: dict[str, int] = field(default_factory=dict)
 
 
 class ProviderError(LeadkeeperError):

@@ -1,0 +1,1 @@
+"""Everything that speaks SQL, and the database it is spoken to."""

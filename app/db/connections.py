@@ -1,0 +1,262 @@
+"""Connections: their settings, their leases, and how far their streams have been read."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from typing import Any
+from uuid import UUID
+
+from app.db.leads import instant
+from app.db.session import Database, Tenant, Tx
+from app.domain import lead as policy_view
+from app.domain.mapping import MappingTable, incoming, load
+from app.domain.merge import Strategy
+from app.domain.policy import Source
+from app.domain.values import JSON
+from app.errors import LeadkeeperError
+
+#: Seconds a worker holds a connection before it must say again that it lives.
+LEASE_SECONDS = 30.0
+SOURCES = {"airtable": Source.AIRTABLE, "instantly": Source.INSTANTLY}
+
+
+class LeaseLost(LeadkeeperError):
+    """Another instance works this connection now; nothing more is written here."""
+
+
+class DuplicateTarget(LeadkeeperError):
+    """This workspace has a connection to that target already: change that one instead of adding a second."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Stored:
+    """A connection as it stands in the database."""
+
+    id: UUID
+    workspace_id: UUID
+    account_id: UUID
+    provider: str
+    name: str
+    target: str
+    config: dict[str, JSON]
+    mapping: list[dict[str, JSON]]
+    mapping_version: int
+    conflict_strategy: str
+    priority: int
+    create_policy: dict[str, JSON]
+    schedule_minutes: int
+    auto_approve: bool
+    pushes: bool
+    thresholds: dict[str, JSON]
+    state: str
+    reason: str | None
+    next_run_at: datetime | None
+    lead_xid: int
+    lease_owner: str | None
+    lease_until: datetime | None
+    lease_token: int
+    created_at: datetime
+
+    @property
+    def table(self) -> MappingTable:
+        """The mapping, ready for use."""
+        if self.provider == "instantly":
+            return incoming(Source.INSTANTLY)
+        return load(self.mapping_version, self.mapping)
+
+    @property
+    def view(self) -> policy_view.Connection:
+        """The connection as the policy sees it."""
+        return policy_view.Connection(
+            id=str(self.id),
+            source=SOURCES[self.provider],
+            mapping=self.table,
+            strategy=Strategy(self.conflict_strategy),
+            rank=(self.priority, instant(self.created_at) or "", str(self.id)),
+        )
+
+
+@dataclass(slots=True)
+class Lease:
+    """The right to work one connection for a while, proven again in every transaction that confirms something."""
+
+    db: Database
+    tenant: Tenant
+    connection_id: UUID
+    owner: str
+    token: int
+    until: datetime
+
+    async def fence(self, tx: Tx) -> None:
+        """Keeps anybody from taking the connection over until this transaction ends; raises `LeaseLost` if one has."""
+        held = await tx.value(
+            "SELECT 1 FROM connection WHERE workspace_id = $1 AND id = $2 AND lease_token = $3 AND lease_owner = $4"
+            " AND deleted_at IS NULL FOR SHARE",
+            tx.workspace_id,
+            self.connection_id,
+            self.token,
+            self.owner,
+        )
+        if not held:
+            raise LeaseLost
+
+    async def ensure(self, seconds: float) -> datetime:
+        """Makes sure the lease lasts this long from now on; returns the time now."""
+        async with self.db.transaction(self.tenant) as tx:
+            if self.until - tx.now < timedelta(seconds=seconds):
+                await self._renew(tx)
+            return tx.now
+
+    async def renew(self) -> None:
+        """Says that this worker lives."""
+        async with self.db.transaction(self.tenant) as tx:
+            await self._renew(tx)
+
+    async def _renew(self, tx: Tx) -> None:
+        until = tx.now + timedelta(seconds=LEASE_SECONDS)
+        if not await tx.run(
+            "UPDATE connection SET lease_until = $5 WHERE workspace_id = $1 AND id = $2 AND lease_token = $3"
+            " AND lease_owner = $4",
+            tx.workspace_id,
+            self.connection_id,
+            self.token,
+            self.owner,
+            until,
+        ):
+            raise LeaseLost
+        self.until = until
+
+    async def release(self, next_run_at: datetime | None) -> None:
+        """Gives the connection back."""
+        async with self.db.transaction(self.tenant) as tx:
+            await tx.run(
+                "UPDATE connection SET lease_owner = NULL, lease_until = NULL,"
+                " next_run_at = coalesce($4, next_run_at)"
+                " WHERE workspace_id = $1 AND id = $2 AND lease_token = $3",
+                tx.workspace_id,
+                self.connection_id,
+                self.token,
+                next_run_at,
+            )
+
+
+async def claim(db: Database, owner: str, limit: int = 4) -> list[Lease]:
+    """Takes connections with work that is due and that nobody works; an instance that died loses its own in time."""
+    async with db.transaction() as tx:
+        rows = await tx.all("SELECT * FROM claim_due($1, $2, $3, $4)", owner, tx.now, LEASE_SECONDS, limit)
+        until = tx.now + timedelta(seconds=LEASE_SECONDS)
+    return [Lease(db, Tenant(row["workspace_id"]), row["connection_id"], owner, row["token"], until) for row in rows]
+
+
+async def get(tx: Tx, connection_id: UUID) -> Stored | None:
+    """Returns a connection that is not deleted."""
+    row = await tx.one(
+        "SELECT * FROM connection WHERE workspace_id = $1 AND id = $2 AND deleted_at IS NULL",
+        tx.workspace_id,
+        connection_id,
+    )
+    return None if row is None else _stored(row)
+
+
+def with_cursor(connection: Stored, lead_xid: int) -> Stored:
+    """Returns the connection as it is after its changes of leads were looked at."""
+    return replace(connection, lead_xid=lead_xid)
+
+
+def stopped(connection: Stored) -> Stored:
+    """Returns the connection as it is after a refusal."""
+    return replace(connection, state="stopped")
+
+
+async def every(tx: Tx) -> list[Stored]:
+    """Returns the workspace's connections, the oldest first."""
+    rows = await tx.all(
+        "SELECT * FROM connection WHERE workspace_id = $1 AND deleted_at IS NULL ORDER BY created_at, id",
+        tx.workspace_id,
+    )
+    return [_stored(row) for row in rows]
+
+
+async def add(tx: Tx, connection: Mapping[str, Any]) -> None:
+    """Adds a connection; raises `DuplicateTarget` where the workspace has one to that target."""
+    names = list(connection)
+    places = ", ".join(f"${i}" for i in range(2, len(names) + 2))
+    added = await tx.run(
+        f"INSERT INTO connection (workspace_id, {', '.join(names)}) VALUES ($1, {places})"
+        " ON CONFLICT (workspace_id, target) WHERE deleted_at IS NULL DO NOTHING",
+        tx.workspace_id,
+        *connection.values(),
+    )
+    if not added:
+        raise DuplicateTarget
+
+
+async def change(tx: Tx, connection_id: UUID, **columns: Any) -> None:
+    """Changes settings or state of a connection."""
+    sets = ", ".join(f"{name} = ${i}" for i, name in enumerate(columns, 3))
+    await tx.run(
+        f"UPDATE connection SET {sets} WHERE workspace_id = $1 AND id = $2",
+        tx.workspace_id,
+        connection_id,
+        *columns.values(),
+    )
+
+
+async def account(tx: Tx, provider: str, fingerprint: str, secret: bytes, account_id: UUID) -> UUID:
+    """Returns the account with this secret, adding it under `account_id` if nobody has it yet."""
+    found = await tx.value(
+        "SELECT ensure_account($1, $2, $3, $4, $5)", account_id, provider, fingerprint, secret, tx.now
+    )
+    assert isinstance(found, UUID)
+    return found
+
+
+async def secret(tx: Tx, account_id: UUID) -> bytes | None:
+    """Returns the encrypted secret of an account this workspace uses."""
+    found: bytes | None = await tx.value("SELECT secret FROM provider_account WHERE id = $1", account_id)
+    return found
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StreamState:
+    """How far a stream has been read: the position inside a listing (None: at rest) and the watermark of the next."""
+
+    position: dict[str, JSON] | None
+    watermark: datetime | None
+    progress: dict[str, JSON]
+
+
+async def stream(tx: Tx, connection_id: UUID, name: str) -> StreamState:
+    """Returns where a stream stands."""
+    row = await tx.one(
+        "SELECT position, watermark, progress FROM stream_cursor"
+        " WHERE workspace_id = $1 AND connection_id = $2 AND stream = $3",
+        tx.workspace_id,
+        connection_id,
+        name,
+    )
+    if row is None:
+        return StreamState(position=None, watermark=None, progress={})
+    return StreamState(position=row["position"], watermark=row["watermark"], progress=row["progress"])
+
+
+async def move_stream(tx: Tx, connection_id: UUID, name: str, state: StreamState) -> None:
+    """Moves a stream, in the transaction that stores the rows it has passed."""
+    await tx.run(
+        "INSERT INTO stream_cursor (workspace_id, connection_id, stream, position, watermark, progress, updated_at)"
+        " VALUES ($1, $2, $3, $4, $5, $6, $7) ON CONFLICT (workspace_id, connection_id, stream) DO UPDATE"
+        " SET position = $4, watermark = $5, progress = $6, updated_at = $7",
+        tx.workspace_id,
+        connection_id,
+        name,
+        state.position,
+        state.watermark,
+        state.progress,
+        tx.now,
+    )
+
+
+def _stored(row: Mapping[str, Any]) -> Stored:
+    return Stored(**{name: row[name] for name in Stored.__dataclass_fields__})

@@ -1,0 +1,122 @@
+"""What happened to leads: the append-only history of values, the activity log, and every write that left."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+from uuid import UUID
+
+from app.db.ids import new_id
+from app.db.session import Tx
+from app.domain.lead import Action, Lead, Refuse, SetField
+from app.domain.values import JSON
+
+
+async def record(
+    tx: Tx,
+    entries: Sequence[tuple[Lead, int, Sequence[Action]]],
+    *,
+    source: str,
+    actor: str | None = None,
+    run_id: UUID | None = None,
+    connection_id: UUID | None = None,
+) -> None:
+    """Writes down what changed, and what was refused, for leads at their new version."""
+    rows = []
+    for lead, version, actions in entries:
+        changes: dict[str, JSON] = {}
+        refused: list[JSON] = []
+        for action in actions:
+            if isinstance(action, SetField):
+                changes[action.field] = _change(action, changes.get(action.field))
+            elif isinstance(action, Refuse):
+                refused.append(
+                    {"field": action.field, "value": action.value, "kept": action.kept, "reason": action.reason,
+                     "link": action.link}
+                )  # fmt: skip
+        if changes or refused:
+            rows.append((tx.workspace_id, new_id(), UUID(lead.id), version, source, actor, run_id, connection_id,
+                         changes, refused, tx.now))  # fmt: skip
+    await tx.many(
+        "INSERT INTO lead_change (workspace_id, id, lead_id, version, source, actor, run_id, connection_id, changes,"
+        " refused, at, xid) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, pg_current_xact_id()::text::bigint)",
+        rows,
+    )
+
+
+def _change(action: SetField, earlier: Mapping[str, JSON] | None) -> dict[str, JSON]:
+    """One field's change; where a plan moved it twice, from the first old value to the last new one."""
+    change: dict[str, JSON] = {
+        "old": earlier["old"] if earlier else action.old,
+        "new": action.value,
+        "rule": action.rule,
+        "source": action.origin.source.value,
+        "connection": action.origin.connection,
+        "at": action.origin.at,
+    }
+    if action.link:
+        change["link"] = action.link
+    if losers := [*(earlier or {}).get("losers", []), *action.losers]:
+        change["losers"] = losers
+    return change
+
+
+async def log(tx: Tx, entries: Sequence[tuple[UUID, str, Any, str | None, Mapping[str, JSON], str]]) -> None:
+    """Adds activities: (lead, kind, at, actor, detail, dedupe key); one that is known already is left as it is."""
+    await tx.many(
+        "INSERT INTO activity (workspace_id, id, lead_id, kind, at, actor, detail, dedupe_key, created_at, xid)"
+        " VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, pg_current_xact_id()::text::bigint) ON CONFLICT DO NOTHING",
+        [
+            (tx.workspace_id, new_id(), lead_id, kind, at, actor, dict(detail), key, tx.now)
+            for lead_id, kind, at, actor, detail, key in entries
+        ],
+    )
+
+
+async def attempt(
+    tx: Tx, connection_id: UUID, run_id: UUID | None, rows: Sequence[tuple[UUID, UUID, UUID, str, Mapping[str, JSON]]]
+) -> None:
+    """Writes down writes that are about to leave: (attempt, link, lead, action, cells)."""
+    await tx.many(
+        "INSERT INTO write_attempt (workspace_id, id, connection_id, link_id, lead_id, run_id, action, cells, outcome,"
+        " at) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, 'sent', $9)",
+        [
+            (tx.workspace_id, attempt_id, connection_id, link_id, lead_id, run_id, action, dict(cells), tx.now)
+            for attempt_id, link_id, lead_id, action, cells in rows
+        ],
+    )
+
+
+async def settle_attempts(tx: Tx, ids: Sequence[UUID], outcome: str, error: str | None = None) -> None:
+    """Writes down what became of writes: confirmed, uncertain, refused or not sent."""
+    await tx.run(
+        "UPDATE write_attempt SET outcome = $3, error = $4 WHERE workspace_id = $1 AND id = ANY($2)",
+        tx.workspace_id,
+        list(ids),
+        outcome,
+        error,
+    )
+
+
+async def of_lead(tx: Tx, lead_id: UUID, limit: int, before: int | None = None) -> list[Any]:
+    """Returns the history of a lead, the newest version first."""
+    return await tx.all(
+        "SELECT id, version, source, actor, run_id, connection_id, changes, refused, at FROM lead_change"
+        " WHERE workspace_id = $1 AND lead_id = $2 AND ($4::bigint IS NULL OR version < $4)"
+        " ORDER BY version DESC, id DESC LIMIT $3",
+        tx.workspace_id,
+        lead_id,
+        limit,
+        before,
+    )
+
+
+async def activities(tx: Tx, lead_id: UUID, limit: int) -> list[Any]:
+    """Returns what happened to a lead, the newest first."""
+    return await tx.all(
+        "SELECT id, kind, at, actor, detail FROM activity WHERE workspace_id = $1 AND lead_id = $2"
+        " ORDER BY at DESC, id DESC LIMIT $3",
+        tx.workspace_id,
+        lead_id,
+        limit,
+    )

@@ -1,0 +1,299 @@
+"""Leads: between rows and the policy's values, and the one way they are locked and changed."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date, datetime
+from decimal import Decimal
+from typing import Any
+from uuid import UUID
+
+from app.db.ids import new_id
+from app.db.session import Tx
+from app.domain import notes, policy
+from app.domain.identity import Identity, strong
+from app.domain.lead import Lead, Origin
+from app.domain.policy import Source
+from app.domain.values import JSON
+from app.errors import LeadkeeperError
+
+#: Policy fields that are a column of their own, under their own name.
+_PLAIN = tuple(name for name in policy.FIELDS if name != "notes")
+_BESIDES = (
+    "note_entries", "custom", "marks", "origins", "own_counts", "positive_at",
+    "version", "sync_version", "deleted_at", "merged_into", "created_by",
+)  # fmt: skip
+_SELECT = f"SELECT id, {', '.join((*_PLAIN, *_BESIDES))} FROM lead WHERE workspace_id = $1"
+_WRITTEN = (
+    *_PLAIN, "notes", "note_entries", "custom", "marks", "origins", "own_counts", "positive_at",
+)  # fmt: skip
+
+
+class IdentityTaken(LeadkeeperError):
+    """Another lead of the workspace has this e-mail address or LinkedIn page."""
+
+    def __init__(self, identity: Identity, owner: UUID | None) -> None:
+        self.identity = identity
+        self.owner = owner
+        super().__init__(
+            f"The {identity.kind} {identity.value} belongs to lead {owner}: change that one, or merge them."
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Stored:
+    """A lead as it stands in the database."""
+
+    lead: Lead
+    created_by: str
+    merged_into: UUID | None = None
+
+
+def instant(value: datetime | None) -> str | None:
+    """Returns a time in the policy's form."""
+    return None if value is None else value.isoformat(timespec="milliseconds")[:-6] + "Z"
+
+
+async def lock(tx: Tx, ids: Iterable[UUID]) -> dict[UUID, Stored]:
+    """Locks leads in id order, the only way a lead is locked, and returns them."""
+    rows = await tx.all(f"{_SELECT} AND id = ANY($2) ORDER BY id FOR NO KEY UPDATE", tx.workspace_id, sorted(set(ids)))
+    return {row["id"]: _stored(row) for row in rows}
+
+
+async def get(tx: Tx, lead_id: UUID) -> Stored | None:
+    """Returns a lead without locking it."""
+    row = await tx.one(f"{_SELECT} AND id = $2", tx.workspace_id, lead_id)
+    return None if row is None else _stored(row)
+
+
+async def owners(tx: Tx, identities: Iterable[Identity]) -> dict[Identity, str]:
+    """Returns which lead each of these identities belongs to."""
+    wanted = sorted(set(identities))
+    if not wanted:
+        return {}
+    rows = await tx.all(
+        "SELECT i.kind, i.value, i.lead_id FROM unnest($2::text[], $3::text[]) AS w(kind, value)"
+        " JOIN lead_identity i ON i.workspace_id = $1 AND i.kind = w.kind AND i.value = w.value",
+        tx.workspace_id,
+        [i.kind for i in wanted],
+        [i.value for i in wanted],
+    )
+    return {Identity(row["kind"], row["value"]): str(row["lead_id"]) for row in rows}
+
+
+async def existing(tx: Tx, ids: Iterable[UUID]) -> list[Any]:
+    """Returns those of the ids that are leads."""
+    return await tx.all("SELECT id FROM lead WHERE workspace_id = $1 AND id = ANY($2)", tx.workspace_id, list(ids))
+
+
+async def changed_in(tx: Tx, xid: int) -> list[UUID]:
+    """Returns the leads that a transaction changed."""
+    rows = await tx.all(
+        "SELECT id FROM lead WHERE workspace_id = $1 AND changed_xid = $2 ORDER BY id", tx.workspace_id, xid
+    )
+    return [row["id"] for row in rows]
+
+
+async def insert(tx: Tx, leads: Sequence[tuple[Lead, str]]) -> None:
+    """Adds leads, each with the source that created it; their identities come with `claim_identities`."""
+    if not leads:
+        return
+    rows = [
+        _row(lead)
+        | {
+            "workspace_id": str(tx.workspace_id),
+            "created_by": created_by,
+            "version": 1,
+            "sync_version": 1,
+            "created_at": instant(tx.now),
+            "updated_at": instant(tx.now),
+        }
+        for lead, created_by in leads
+    ]
+    columns = ", ".join(
+        ("workspace_id", "id", *_WRITTEN, "created_by", "version", "sync_version", "created_at", "updated_at")
+    )
+    await tx.run(
+        f"INSERT INTO lead ({columns}, changed_xid)"
+        f" SELECT {columns}, pg_current_xact_id()::text::bigint FROM jsonb_populate_recordset(NULL::lead, $1)",
+        rows,
+    )
+
+
+async def save(tx: Tx, leads: Sequence[Lead]) -> None:
+    """Writes changed leads (locked by this transaction); every one of them moves to its next version."""
+    if not leads:
+        return
+    columns = ", ".join(f"{name} = r.{name}" for name in _WRITTEN)
+    await tx.run(
+        f"UPDATE lead SET {columns}, version = lead.version + 1, sync_version = lead.sync_version + 1,"
+        " changed_xid = pg_current_xact_id()::text::bigint, updated_at = $3"
+        " FROM jsonb_populate_recordset(NULL::lead, $1) AS r WHERE lead.workspace_id = $2 AND lead.id = r.id",
+        [_row(lead) for lead in leads],
+        tx.workspace_id,
+        tx.now,
+    )
+
+
+async def tombstone(
+    tx: Tx,
+    ended: Sequence[Lead],
+    *,
+    source: str,
+    actor: str | None = None,
+    run_id: UUID | None = None,
+    connection_id: UUID | None = None,
+) -> None:
+    """Marks locked leads as deleted: their identities are free again, their links end, their history stays."""
+    if not ended:
+        return
+    ids = [UUID(lead.id) for lead in ended]
+    await tx.run(
+        "UPDATE lead SET deleted_at = $3, updated_at = $3, version = version + 1, sync_version = sync_version + 1,"
+        " changed_xid = pg_current_xact_id()::text::bigint WHERE workspace_id = $1 AND id = ANY($2)",
+        tx.workspace_id,
+        ids,
+        tx.now,
+    )
+    await tx.run("DELETE FROM lead_identity WHERE workspace_id = $1 AND lead_id = ANY($2)", tx.workspace_id, ids)
+    await tx.many(
+        "INSERT INTO lead_change (workspace_id, id, lead_id, version, source, actor, run_id, connection_id, changes, at,"
+        " xid) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, pg_current_xact_id()::text::bigint)",
+        [
+            (tx.workspace_id, new_id(), UUID(lead.id), lead.version + 1, source, actor, run_id, connection_id,
+             {"deleted": {"old": False, "new": True, "rule": "delete"}}, tx.now)
+            for lead in ended
+        ],
+    )  # fmt: skip
+
+
+async def claim_identities(tx: Tx, moves: Sequence[tuple[Lead | None, Lead]]) -> None:
+    """Gives up the identities leads no longer have and takes the new ones, in one order for everybody.
+
+    Raises:
+        IdentityTaken: another lead has one of them.
+    """
+    gone: list[tuple[Identity, str]] = []
+    wanted: dict[Identity, str] = {}
+    for before, after in moves:
+        had = set(strong(before.values)) if before is not None and not before.deleted else set()
+        has = set() if after.deleted else set(strong(after.values))
+        gone += [(identity, after.id) for identity in had - has]
+        wanted |= dict.fromkeys(has - had, after.id)
+    if gone:
+        await tx.run(
+            "DELETE FROM lead_identity i USING unnest($2::text[], $3::text[], $4::uuid[]) AS g(kind, value, lead_id)"
+            " WHERE i.workspace_id = $1 AND i.kind = g.kind AND i.value = g.value AND i.lead_id = g.lead_id",
+            tx.workspace_id,
+            [i.kind for i, _ in gone],
+            [i.value for i, _ in gone],
+            [UUID(lead_id) for _, lead_id in gone],
+        )
+        await _keep_aliases(tx, [(i.value, lead_id) for i, lead_id in gone if i.kind == "email"])
+    await _take(tx, wanted)
+
+
+async def _take(tx: Tx, wanted: Mapping[Identity, str]) -> None:
+    if not wanted:
+        return
+    order = sorted(wanted)
+    rows = await tx.all(
+        "INSERT INTO lead_identity (workspace_id, kind, value, lead_id)"
+        " SELECT $1, * FROM unnest($2::text[], $3::text[], $4::uuid[]) ON CONFLICT DO NOTHING RETURNING kind, value",
+        tx.workspace_id,
+        [i.kind for i in order],
+        [i.value for i in order],
+        [UUID(wanted[i]) for i in order],
+    )
+    if len(rows) == len(order):
+        return
+    taken = {Identity(row["kind"], row["value"]) for row in rows}
+    lost = next(i for i in order if i not in taken)
+    owner = (await owners(tx, [lost])).get(lost)
+    raise IdentityTaken(lost, UUID(owner) if owner else None)
+
+
+async def _keep_aliases(tx: Tx, former: Sequence[tuple[str, str]]) -> None:
+    await tx.many(
+        "INSERT INTO lead_alias (workspace_id, lead_id, email, created_at) VALUES ($1, $2, $3, $4)"
+        " ON CONFLICT DO NOTHING",
+        [(tx.workspace_id, UUID(lead_id), email, tx.now) for email, lead_id in former],
+    )
+
+
+async def changed_since(tx: Tx, xid: int, after: UUID | None, limit: int) -> tuple[list[UUID], int, bool]:
+    """Returns leads changed by transactions from `xid` on that everybody can see by now, oldest first.
+
+    Neither ids nor sequences follow the order of commits; this reads only below the oldest transaction still running,
+    so a change that commits late is not passed over. Returns the ids, the transaction to go on from, and whether this
+    is all there is.
+    """
+    horizon = int(await tx.value("SELECT pg_snapshot_xmin(pg_current_snapshot())::text::bigint"))
+    rows = await tx.all(
+        "SELECT id, changed_xid FROM lead WHERE workspace_id = $1 AND (changed_xid, id) > ($2, $3)"
+        " AND changed_xid < $4 ORDER BY changed_xid, id LIMIT $5",
+        tx.workspace_id,
+        xid if after is not None else xid - 1,
+        after if after is not None else UUID(int=2**128 - 1),
+        horizon,
+        limit,
+    )
+    if len(rows) < limit:
+        return [row["id"] for row in rows], horizon, True
+    return [row["id"] for row in rows], int(rows[-1]["changed_xid"]), False
+
+
+def _stored(row: Mapping[str, Any]) -> Stored:
+    marks = row["marks"]
+    values: dict[str, JSON] = {name: _value(row[name]) for name in _PLAIN}
+    values["notes"] = row["note_entries"] or None
+    for key, value in row["custom"].items():
+        values[f"custom.{key}"] = value
+    lead = Lead(
+        id=str(row["id"]),
+        values=values,
+        cleared=frozenset(marks.get("cleared", ())),
+        untouched=frozenset(marks.get("untouched", ())),
+        derived=frozenset(marks.get("derived", ())),
+        origins={name: Origin(Source(o[0]), o[1], o[2]) for name, o in row["origins"].items()},
+        positive_at=instant(row["positive_at"]),
+        own_counts=row["own_counts"],
+        version=row["version"],
+        sync_version=row["sync_version"],
+        deleted=row["deleted_at"] is not None,
+    )
+    return Stored(lead=lead, created_by=row["created_by"], merged_into=row["merged_into"])
+
+
+def _value(value: Any) -> JSON:
+    match value:
+        case datetime():
+            return instant(value)
+        case Decimal():
+            return int(value) if value == value.to_integral_value() else float(value)
+        case date():
+            return value.isoformat()
+        case [] | {}:
+            return None
+    return value
+
+
+def _row(lead: Lead) -> dict[str, JSON]:
+    """Returns a lead as the columns of its row; times and ids as text, which Postgres reads."""
+    values = lead.values
+    row: dict[str, JSON] = {name: values.get(name) for name in _PLAIN}
+    row["id"] = lead.id
+    row["metadata"] = values.get("metadata") or {}
+    row["notes"] = notes.render(values.get("notes"))
+    row["note_entries"] = values.get("notes") or []
+    row["custom"] = {name[7:]: value for name, value in values.items() if name.startswith("custom.")}
+    row["marks"] = {
+        name: sorted(fields)
+        for name, fields in (("cleared", lead.cleared), ("untouched", lead.untouched), ("derived", lead.derived))
+        if fields
+    }
+    row["origins"] = {name: [o.source.value, o.connection, o.at] for name, o in lead.origins.items()}
+    row["own_counts"] = lead.own_counts
+    row["positive_at"] = lead.positive_at
+    return row

@@ -1,0 +1,453 @@
+"""Links: what every remote record showed, what both sides agreed on, and what is under way.
+
+A link's observation is written by its own connection alone; everything the policy decides about it is written under the
+lock of its lead. The two live in different columns, so neither overwrites the other.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from app.db.ids import new_id
+from app.db.leads import instant
+from app.db.session import Tx
+from app.domain.lead import Connection, Link
+from app.domain.merge import Cell, Flapping, Sent, State
+from app.domain.values import JSON, MISSING
+
+_COLUMNS = (
+    "k.id, k.connection_id, k.lead_id, k.remote_key, k.remote_id, k.writing, k.remote_created_at, k.namespace,"
+    " k.observed, k.observed_at, k.modified_at, k.raw, k.observed_version, k.mapping_version, k.base_remote,"
+    " k.base_local, k.cells, k.counters, k.reconciled_version, k.dirty, k.push_due, k.reread, k.attempts,"
+    " k.next_attempt_at, k.error, k.ended_at, k.gone_at"
+)
+#: A link whose record has yet to be created is known by its lead until the provider names it.
+NEW = "new:"
+
+
+@dataclass(slots=True, kw_only=True)
+class StoredLink:
+    """A link as it stands in the database."""
+
+    link: Link
+    connection_id: UUID
+    lead_id: UUID | None
+    remote_id: str | None
+    raw: dict[str, JSON] | None
+    dirty: bool
+    push_due: bool
+    attempts: int
+    error: str | None
+    ended: bool
+    gone: bool
+
+    @property
+    def is_new(self) -> bool:
+        """Tells whether the record has yet to be created there."""
+        return self.remote_id is None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Observation:
+    """What one record showed, by lead field, ready to be stored."""
+
+    key: str
+    remote_id: str
+    observed: Mapping[str, JSON]
+    created_at: str | None = None
+    modified_at: str | None = None
+    raw: Mapping[str, JSON] | None = None
+    namespace: str = ""
+
+
+async def observe(
+    tx: Tx, connection_id: UUID, observations: Sequence[Observation], *, at: datetime, mapping_version: int
+) -> int:
+    """Stores observations that changed, marks their links dirty, and returns how many there were.
+
+    A record nobody knows becomes a link without a lead. An observation older than the stored one is left out. What an
+    observation does not show stays as it was seen last.
+    """
+    rows = [
+        {
+            "id": str(new_id()), "key": o.key, "remote_id": o.remote_id, "observed": dict(o.observed),
+            "created": o.created_at, "modified": o.modified_at, "raw": None if o.raw is None else dict(o.raw), "namespace": o.namespace,
+        }
+        for o in {o.key: o for o in observations}.values()
+    ]  # fmt: skip
+    if not rows:
+        return 0
+    return await tx.run(
+        """
+        WITH seen AS (
+            SELECT * FROM jsonb_to_recordset($3) AS r(
+                id uuid, key text, remote_id text, observed jsonb, created timestamptz, modified timestamptz, raw jsonb,
+                namespace text)
+        ), news AS (
+            SELECT s.* FROM seen s
+            LEFT JOIN link k ON k.workspace_id = $1 AND k.connection_id = $2 AND k.remote_key = s.key
+            WHERE k.id IS NULL OR ((k.observed_at IS NULL OR k.observed_at <= $4) AND (
+                (k.observed || s.observed) IS DISTINCT FROM k.observed OR k.observed_version <> $5
+                OR k.gone_at IS NOT NULL OR k.remote_id IS DISTINCT FROM s.remote_id OR k.reread
+                OR (k.raw IS DISTINCT FROM s.raw AND k.lead_id IS NULL)))
+        )
+        INSERT INTO link AS k (workspace_id, connection_id, id, remote_key, remote_id, observed, observed_at,
+            remote_created_at, modified_at, raw, namespace, observed_version, mapping_version, created_at)
+        SELECT $1, $2, n.id, n.key, n.remote_id, n.observed, $4, n.created, n.modified,
+            n.raw, n.namespace, $5, $5, $4
+        FROM news n ORDER BY n.key
+        ON CONFLICT (workspace_id, connection_id, remote_key) DO UPDATE SET
+            observed = CASE WHEN k.observed_version = $5 THEN k.observed ELSE '{}' END || excluded.observed,
+            observed_at = $4, observed_version = $5, remote_id = excluded.remote_id,
+            remote_created_at = coalesce(excluded.remote_created_at, k.remote_created_at),
+            modified_at = excluded.modified_at, raw = coalesce(excluded.raw, k.raw), namespace = excluded.namespace,
+            gone_at = NULL, dirty = true, reread = false
+        """,
+        tx.workspace_id,
+        connection_id,
+        rows,
+        at,
+        mapping_version,
+    )
+
+
+async def dirty(tx: Tx, connection_id: UUID, limit: int) -> list[tuple[UUID, UUID | None]]:
+    """Returns (link, lead) of links that wait to be reconciled, the oldest remote records first."""
+    rows = await tx.all(
+        "SELECT id, lead_id FROM link WHERE workspace_id = $1 AND connection_id = $2 AND dirty"
+        " ORDER BY remote_created_at, remote_key LIMIT $3",
+        tx.workspace_id,
+        connection_id,
+        limit,
+    )
+    return [(row["id"], row["lead_id"]) for row in rows]
+
+
+async def push_due(tx: Tx, connection_id: UUID, limit: int) -> list[tuple[UUID, UUID]]:
+    """Returns (link, lead) of links with something to write, or to look at again, whose time has come."""
+    rows = await tx.all(
+        "SELECT id, lead_id FROM link WHERE workspace_id = $1 AND connection_id = $2 AND push_due"
+        " AND lead_id IS NOT NULL AND remote_id IS NOT NULL AND (next_attempt_at IS NULL OR next_attempt_at <= $4) ORDER BY id LIMIT $3",
+        tx.workspace_id,
+        connection_id,
+        limit,
+        tx.now,
+    )
+    return [(row["id"], row["lead_id"]) for row in rows]
+
+
+async def by_ids(tx: Tx, ids: Iterable[UUID], connections: Mapping[UUID, Connection]) -> list[StoredLink]:
+    """Returns links by id."""
+    rows = await tx.all(
+        f"SELECT {_COLUMNS} FROM link k WHERE k.workspace_id = $1 AND k.id = ANY($2)", tx.workspace_id, list(ids)
+    )
+    return [_stored(row, connections) for row in rows]
+
+
+async def of_leads(tx: Tx, lead_ids: Iterable[UUID], connections: Mapping[UUID, Connection]) -> list[StoredLink]:
+    """Returns the links of leads that belong to the given connections."""
+    rows = await tx.all(
+        f"SELECT {_COLUMNS} FROM link k WHERE k.workspace_id = $1 AND k.lead_id = ANY($2)"
+        " AND k.connection_id = ANY($3)",
+        tx.workspace_id,
+        list(lead_ids),
+        list(connections),
+    )
+    return [_stored(row, connections) for row in rows]
+
+
+async def save(tx: Tx, links: Sequence[StoredLink], *, at_version: Mapping[UUID, int], own: UUID | None) -> None:
+    """Writes what was decided about links; those of the connection `own` are reconciled with `at_version` now."""
+    if not links:
+        return
+    rows = [
+        {
+            "id": str(s.link.id), "lead_id": str(s.lead_id) if s.lead_id else None, "writing": s.link.writing,
+            "base_remote": s.link.base_remote, "base_local": s.link.base_local,
+            "cells": {name: dump_cell(cell) for name, cell in s.link.cells.items()}, "counters": s.link.counters,
+            "mapping_version": s.link.mapping_version, "reread": s.link.reread, "push_due": is_due(s),
+            "error": s.error,
+            "reconciled": at_version.get(s.lead_id, 0) if s.lead_id and s.connection_id == own else None,
+        }
+        for s in links
+    ]  # fmt: skip
+    await tx.run(
+        """
+        UPDATE link k SET lead_id = r.lead_id, writing = r.writing, base_remote = r.base_remote,
+            base_local = r.base_local, cells = r.cells, counters = r.counters, mapping_version = r.mapping_version,
+            reread = r.reread, push_due = r.push_due, error = r.error,
+            next_attempt_at = CASE WHEN r.push_due THEN k.next_attempt_at END,
+            attempts = CASE WHEN r.push_due THEN k.attempts ELSE 0 END,
+            dirty = k.dirty AND r.reconciled IS NULL, reconciled_version = coalesce(r.reconciled, k.reconciled_version)
+        FROM jsonb_to_recordset($2) AS r(id uuid, lead_id uuid, writing boolean, base_remote jsonb, base_local jsonb,
+            cells jsonb, counters jsonb, mapping_version integer, reread boolean, push_due boolean, error text,
+            reconciled bigint)
+        WHERE k.workspace_id = $1 AND k.id = r.id
+        """,
+        tx.workspace_id,
+        rows,
+    )
+
+
+async def delay(tx: Tx, link_ids: Iterable[UUID], *, until: datetime | None, failed: bool, error: str | None) -> None:
+    """Puts off the next write of links; a failure counts as an attempt."""
+    await tx.run(
+        "UPDATE link SET next_attempt_at = $3, attempts = attempts + $4, error = $5"
+        " WHERE workspace_id = $1 AND id = ANY($2)",
+        tx.workspace_id,
+        list(link_ids),
+        until,
+        int(failed),
+        error,
+    )
+
+
+async def add_new(tx: Tx, connection_id: UUID, links: Sequence[tuple[UUID, UUID]], mapping_version: int) -> None:
+    """Adds links (id, lead) whose records are to be created there."""
+    await tx.many(
+        "INSERT INTO link (workspace_id, connection_id, id, lead_id, remote_key, dirty, push_due, created_at,"
+        " observed_version, mapping_version) VALUES ($1, $2, $3, $4, $5, false, true, $6, $7, $7)"
+        " ON CONFLICT (workspace_id, connection_id, remote_key) DO NOTHING",
+        [
+            (tx.workspace_id, connection_id, link_id, lead_id, f"{NEW}{lead_id}", tx.now, mapping_version)
+            for link_id, lead_id in links
+        ],
+    )
+
+
+async def remove(tx: Tx, link_ids: Iterable[UUID]) -> None:
+    """Removes links that were only a plan to create a record."""
+    await tx.run("DELETE FROM link WHERE workspace_id = $1 AND id = ANY($2)", tx.workspace_id, list(link_ids))
+
+
+async def clean(tx: Tx, link_ids: Iterable[UUID]) -> None:
+    """Marks links as reconciled that have nothing to say."""
+    await tx.run(
+        "UPDATE link SET dirty = false WHERE workspace_id = $1 AND id = ANY($2) AND dirty",
+        tx.workspace_id,
+        list(link_ids),
+    )
+
+
+def is_due(stored: StoredLink) -> bool:
+    """Tells whether a link has something to write, to confirm or to look at again."""
+    if stored.ended or stored.gone or not stored.link.writing:
+        return False
+    busy = any(cell.state in (State.PENDING, State.INFLIGHT) for cell in stored.link.cells.values())
+    return busy or stored.link.reread or stored.is_new
+
+
+def dump_cell(cell: Cell) -> dict[str, JSON]:
+    """Returns what a cell remembers beside its base, as JSON; nothing that is as usual."""
+    rest: dict[str, JSON] = {"state": cell.state.value}
+    for name in ("fresh", "reason", "other"):
+        if (value := getattr(cell, name)) is not None:
+            rest[name] = value
+    for name in ("sent", "ghost", "flapping"):
+        if (part := getattr(cell, name)) is not None:
+            rest[name] = {key: value for key, value in asdict(part).items() if value is not MISSING}
+    return rest
+
+
+def load_cell(rest: Mapping[str, JSON]) -> Cell:
+    """Returns the cell that `dump_cell` wrote."""
+    return Cell(
+        state=State(rest["state"]),
+        sent=Sent(**rest["sent"]) if "sent" in rest else None,
+        ghost=Sent(**rest["ghost"]) if "ghost" in rest else None,
+        flapping=Flapping(**rest["flapping"]) if "flapping" in rest else None,
+        fresh=rest.get("fresh"),
+        reason=rest.get("reason"),
+        other=rest.get("other"),
+    )
+
+
+def _stored(row: Mapping[str, Any], connections: Mapping[UUID, Connection]) -> StoredLink:
+    link = Link(
+        id=str(row["id"]),
+        connection=connections[row["connection_id"]],
+        key=row["remote_key"],
+        writing=row["writing"],
+        created_at=instant(row["remote_created_at"]) or "",
+        epoch=row["remote_id"] or "",
+        namespace=row["namespace"],
+        observed=row["observed"],
+        observed_at=instant(row["observed_at"]) or "",
+        modified_at=instant(row["modified_at"]),
+        observed_version=row["observed_version"],
+        mapping_version=row["mapping_version"],
+        base_remote=row["base_remote"],
+        base_local=row["base_local"],
+        cells={name: load_cell(rest) for name, rest in row["cells"].items()},
+        counters=row["counters"],
+        reconciled=row["reconciled_version"],
+        reread=row["reread"],
+    )
+    return StoredLink(
+        link=link,
+        connection_id=row["connection_id"],
+        lead_id=row["lead_id"],
+        remote_id=row["remote_id"],
+        raw=row["raw"],
+        dirty=row["dirty"],
+        push_due=row["push_due"],
+        attempts=row["attempts"],
+        error=row["error"],
+        ended=row["ended_at"] is not None,
+        gone=row["gone_at"] is not None,
+    )
+
+
+async def park(tx: Tx, link_ids: Iterable[UUID], error: str) -> None:
+    """Sets links aside with a reason; the next observation of them brings them back."""
+    await tx.run(
+        "UPDATE link SET dirty = false, push_due = false, error = $3 WHERE workspace_id = $1 AND id = ANY($2)",
+        tx.workspace_id,
+        list(link_ids),
+        error,
+    )
+
+
+async def new_due(tx: Tx, connection_id: UUID, limit: int) -> list[UUID]:
+    """Returns links whose records are to be created now."""
+    rows = await tx.all(
+        "SELECT id FROM link WHERE workspace_id = $1 AND connection_id = $2 AND push_due AND remote_id IS NULL"
+        " AND lead_id IS NOT NULL AND (next_attempt_at IS NULL OR next_attempt_at <= $4) ORDER BY id LIMIT $3",
+        tx.workspace_id,
+        connection_id,
+        limit,
+        tx.now,
+    )
+    return [row["id"] for row in rows]
+
+
+async def looked_at(tx: Tx, link_ids: Iterable[UUID], at: datetime) -> None:
+    """Notes that records were read again, also where they show what they showed before."""
+    await tx.run(
+        "UPDATE link SET observed_at = $3, reread = false, dirty = true WHERE workspace_id = $1 AND id = ANY($2)"
+        " AND (observed_at IS NULL OR observed_at <= $3)",
+        tx.workspace_id,
+        list(link_ids),
+        at,
+    )
+
+
+async def name(tx: Tx, link_id: UUID, seen: Observation) -> None:
+    """Gives a link whose record was just created the record's own key."""
+    await tx.run(
+        "UPDATE link SET remote_key = $3, remote_id = $4, remote_created_at = $5, observed = '{}'"
+        " WHERE workspace_id = $1 AND id = $2",
+        tx.workspace_id, link_id, seen.key, seen.remote_id, _time(seen.created_at),
+    )  # fmt: skip
+
+
+async def adopt(tx: Tx, connection_id: UUID, pairs: Sequence[tuple[UUID, Observation]]) -> None:
+    """Ties planned links to records that exist; where such a record has a link of its own, that one takes the lead."""
+    for link_id, seen in pairs:
+        taken = await tx.value(
+            "SELECT id FROM link WHERE workspace_id = $1 AND connection_id = $2 AND remote_key = $3",
+            tx.workspace_id, connection_id, seen.key,
+        )  # fmt: skip
+        if taken is None:
+            await name(tx, link_id, seen)
+            continue
+        await tx.run(
+            "UPDATE link k SET lead_id = coalesce(k.lead_id, n.lead_id), dirty = true FROM link n"
+            " WHERE k.workspace_id = $1 AND k.id = $2 AND n.workspace_id = $1 AND n.id = $3",
+            tx.workspace_id, taken, link_id,
+        )  # fmt: skip
+        await remove(tx, [link_id])
+
+
+def _time(text: str | None) -> datetime | None:
+    return None if text is None else datetime.fromisoformat(text)
+
+
+async def mark_gone(tx: Tx, link_ids: Sequence[UUID]) -> None:
+    """Ends links whose records are no longer there."""
+    await tx.run(
+        "UPDATE link SET gone_at = $3, writing = false, dirty = false, push_due = false"
+        " WHERE workspace_id = $1 AND id = ANY($2)",
+        tx.workspace_id,
+        list(link_ids),
+        tx.now,
+    )
+
+
+async def others(tx: Tx, connection_id: UUID, lead_ids: Sequence[UUID]) -> list[Any]:
+    """Returns the records of a connection that leads have left, the oldest of each lead first."""
+    return await tx.all(
+        "SELECT id, lead_id FROM link WHERE workspace_id = $1 AND connection_id = $2 AND lead_id = ANY($3)"
+        " AND gone_at IS NULL AND ended_at IS NULL ORDER BY lead_id, remote_created_at, remote_key",
+        tx.workspace_id,
+        connection_id,
+        list(lead_ids),
+    )
+
+
+async def inherit(tx: Tx, link_ids: Sequence[UUID]) -> None:
+    """Gives records a say whose predecessor is gone; they begin with a first contact."""
+    await tx.run(
+        "UPDATE link SET writing = true, dirty = true, base_remote = '{}', base_local = '{}', cells = '{}'"
+        " WHERE workspace_id = $1 AND id = ANY($2) AND NOT writing",
+        tx.workspace_id,
+        list(link_ids),
+    )
+
+
+async def end_of_lead(tx: Tx, lead_ids: Sequence[UUID]) -> None:
+    """Ends the links of leads deleted here; the records are left alone, a planned one is dropped."""
+    await tx.run(
+        "DELETE FROM link WHERE workspace_id = $1 AND lead_id = ANY($2) AND remote_id IS NULL",
+        tx.workspace_id,
+        list(lead_ids),
+    )
+    await tx.run(
+        "UPDATE link SET ended_at = $3, dirty = false, push_due = false WHERE workspace_id = $1 AND lead_id = ANY($2)",
+        tx.workspace_id,
+        list(lead_ids),
+        tx.now,
+    )
+
+
+async def planned_changes(tx: Tx, connection_id: UUID) -> list[Any]:
+    """Returns what this transaction changed of leads, for a preview."""
+    return await tx.all(
+        "SELECT lead_id, changes FROM lead_change WHERE workspace_id = $1 AND connection_id = $2"
+        " AND xid = pg_current_xact_id()::text::bigint ORDER BY id",
+        tx.workspace_id,
+        connection_id,
+    )
+
+
+async def planned_writes(tx: Tx, connection_id: UUID) -> list[Any]:
+    """Returns the links that have something to write."""
+    return await tx.all(
+        "SELECT lead_id, remote_id, cells, observed FROM link WHERE workspace_id = $1 AND connection_id = $2"
+        " AND push_due ORDER BY id",
+        tx.workspace_id,
+        connection_id,
+    )
+
+
+async def touch(tx: Tx, link_ids: Sequence[UUID]) -> None:
+    """Asks for links to be reconciled again: a decision, an approval or a mapping concerns them."""
+    await tx.run(
+        "UPDATE link SET dirty = true, reconciled_version = -1 WHERE workspace_id = $1 AND id = ANY($2)",
+        tx.workspace_id,
+        list(link_ids),
+    )
+
+
+async def touch_all(tx: Tx, connection_id: UUID) -> None:
+    """Asks for all links of a connection to be reconciled again."""
+    await tx.run(
+        "UPDATE link SET dirty = true, reconciled_version = -1 WHERE workspace_id = $1 AND connection_id = $2"
+        " AND gone_at IS NULL AND ended_at IS NULL",
+        tx.workspace_id,
+        connection_id,
+    )

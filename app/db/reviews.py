@@ -1,0 +1,126 @@
+"""Review items: everything a person must decide, and what strategies decided and a person may decide again."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+from uuid import UUID
+
+from app.db.ids import new_id
+from app.db.session import Tx
+from app.domain.values import JSON
+from app.errors import LeadkeeperError
+
+_SHOWN = (
+    "id, kind, state, connection_id, link_id, lead_id, field, evidence, version, decision, decided_by, created_at,"
+    " updated_at, decided_at"
+)
+
+
+class AlreadyDecided(LeadkeeperError):
+    """This item was decided, or has changed since you looked: read it again and decide on what it says now."""
+
+
+async def put(
+    tx: Tx,
+    kind: str,
+    evidence: Mapping[str, JSON],
+    *,
+    connection_id: UUID | None = None,
+    link_id: UUID | None = None,
+    lead_id: UUID | None = None,
+    field: str = "",
+) -> None:
+    """Opens an item, or refreshes the evidence of the one that is open."""
+    await tx.run(
+        "INSERT INTO review_item AS r (workspace_id, id, kind, connection_id, link_id, lead_id, field, evidence,"
+        " created_at, updated_at) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $9)"
+        " ON CONFLICT (workspace_id, kind, connection_id, link_id, lead_id, field) WHERE state = 'open' DO UPDATE"
+        " SET evidence = excluded.evidence, version = r.version + 1, updated_at = excluded.updated_at"
+        " WHERE r.evidence IS DISTINCT FROM excluded.evidence",
+        tx.workspace_id, new_id(), kind, connection_id, link_id, lead_id, field, dict(evidence), tx.now,
+    )  # fmt: skip
+
+
+async def note_decided(
+    tx: Tx, items: Sequence[tuple[UUID, UUID, UUID, str, Mapping[str, JSON], Mapping[str, JSON]]]
+) -> None:
+    """Keeps conflicts a strategy decided: (connection, link, lead, field, evidence, decision)."""
+    await tx.many(
+        "INSERT INTO review_item (workspace_id, id, kind, state, connection_id, link_id, lead_id, field, evidence,"
+        " decision, decided_by, created_at, updated_at, decided_at)"
+        " VALUES ($1, $2, 'conflict', 'auto', $3, $4, $5, $6, $7, $8, 'strategy', $9, $9, $9)",
+        [
+            (tx.workspace_id, new_id(), connection, link, lead, field, dict(evidence), dict(decision), tx.now)
+            for connection, link, lead, field, evidence, decision in items
+        ],
+    )
+
+
+async def close(tx: Tx, kind: str, *, link_id: UUID | None = None, field: str = "", why: str) -> None:
+    """Closes the open item of a link's field: what it was about is settled."""
+    await tx.run(
+        "UPDATE review_item SET state = 'closed', decision = $5, decided_at = $6, updated_at = $6, version = version + 1"
+        " WHERE workspace_id = $1 AND kind = $2 AND link_id IS NOT DISTINCT FROM $3 AND field = $4 AND state = 'open'",
+        tx.workspace_id,
+        kind,
+        link_id,
+        field,
+        {"why": why},
+        tx.now,
+    )
+
+
+async def close_all(tx: Tx, kind: str, connection_id: UUID, *, why: str) -> None:
+    """Closes a connection's open items of a kind."""
+    await tx.run(
+        "UPDATE review_item SET state = 'closed', decision = $4, decided_at = $5, updated_at = $5, version = version + 1"
+        " WHERE workspace_id = $1 AND kind = $2 AND connection_id = $3 AND state = 'open'",
+        tx.workspace_id,
+        kind,
+        connection_id,
+        {"why": why},
+        tx.now,
+    )
+
+
+async def get(tx: Tx, item_id: UUID, *, lock: bool = False) -> Any:
+    """Returns an item, or None."""
+    suffix = " FOR UPDATE" if lock else ""
+    return await tx.one(
+        f"SELECT {_SHOWN} FROM review_item WHERE workspace_id = $1 AND id = $2{suffix}", tx.workspace_id, item_id
+    )
+
+
+async def decide(tx: Tx, item_id: UUID, version: int, decision: Mapping[str, JSON], actor: str) -> None:
+    """Writes down a person's decision; raises `AlreadyDecided` where the item is not as that person saw it."""
+    if not await tx.run(
+        "UPDATE review_item SET state = 'decided', decision = $4, decided_by = $5, decided_at = $6, updated_at = $6,"
+        " version = version + 1 WHERE workspace_id = $1 AND id = $2 AND version = $3 AND state IN ('open', 'auto')",
+        tx.workspace_id, item_id, version, dict(decision), actor, tx.now,
+    ):  # fmt: skip
+        raise AlreadyDecided
+
+
+async def page(tx: Tx, kinds: Sequence[str], states: Sequence[str], limit: int, after: UUID | None = None) -> list[Any]:
+    """Returns items, the newest first."""
+    return await tx.all(
+        f"SELECT {_SHOWN} FROM review_item WHERE workspace_id = $1 AND kind = ANY($2) AND state = ANY($3)"
+        " AND ($5::uuid IS NULL OR id < $5) ORDER BY id DESC LIMIT $4",
+        tx.workspace_id,
+        list(kinds),
+        list(states),
+        limit,
+        after,
+    )
+
+
+async def find_open(tx: Tx, kind: str, connection_id: UUID) -> Any:
+    """Returns the open item of a kind that concerns a connection, or None."""
+    return await tx.one(
+        f"SELECT {_SHOWN} FROM review_item WHERE workspace_id = $1 AND kind = $2 AND connection_id = $3"
+        " AND state = 'open' ORDER BY id LIMIT 1",
+        tx.workspace_id,
+        kind,
+        connection_id,
+    )

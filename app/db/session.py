@@ -1,0 +1,214 @@
+"""One pool, one kind of transaction, one commit place.
+
+Every statement runs in an explicit transaction whose first statement sets the tenant and the role for row-level
+security (transaction-local, so that a cancelled request leaves nothing behind on its connection) and brings the
+database's own time. `app.workspace_id` is never set from an event listener or for a session.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator, Awaitable, Callable
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Literal, Protocol, TypeVar
+from uuid import UUID
+
+import asyncpg
+import orjson
+
+from app.errors import LeadkeeperError
+
+Role = Literal["operator", "admin", "member", "viewer", "cron", "system"]
+T = TypeVar("T")
+
+#: Seconds: a statement, a connection attempt, a place in the pool.
+COMMAND_TIMEOUT, CONNECT_TIMEOUT, POOL_TIMEOUT = 20.0, 5.0, 4.0
+_BEGIN = (
+    "SELECT set_config('app.workspace_id', $1, true), set_config('app.role', $2, true),"
+    " date_trunc('milliseconds', clock_timestamp()) AS now"
+)
+#: What two transactions can do to each other; the loser is run once more.
+_RETRIED = (asyncpg.DeadlockDetectedError, asyncpg.SerializationError)
+_GONE = (
+    asyncpg.PostgresConnectionError,
+    asyncpg.CannotConnectNowError,
+    asyncpg.AdminShutdownError,
+    asyncpg.CrashShutdownError,
+    asyncpg.TooManyConnectionsError,
+    asyncpg.QueryCanceledError,
+    asyncpg.LockNotAvailableError,
+    asyncpg.IdleInTransactionSessionTimeoutError,
+    asyncpg.DiskFullError,
+    OSError,
+    TimeoutError,
+)
+
+
+class DatabaseUnavailable(LeadkeeperError):
+    """The database does not answer; try again in a few seconds. Nothing was changed."""
+
+    def __init__(self) -> None:
+        super().__init__(str(self.__doc__))
+
+
+@dataclass(frozen=True, slots=True)
+class Tenant:
+    """Who a transaction runs for; without a workspace it sees no tenant's row."""
+
+    workspace_id: UUID | None
+    role: Role = "system"
+
+
+NOBODY = Tenant(None)
+
+
+class Clock(Protocol):
+    """Time that a simulation owns; without one the database's own clock counts."""
+
+    def now(self) -> datetime: ...
+
+
+#: Called before and after every transaction's end, with a name: where a simulation edits, crashes or counts.
+Probe = Callable[[str], Awaitable[None]]
+
+
+class Tx:
+    """An open transaction: asyncpg's connection, the tenant it runs for, and the time."""
+
+    __slots__ = ("connection", "now", "tenant")
+
+    def __init__(self, connection: Any, tenant: Tenant, now: datetime) -> None:
+        self.connection = connection
+        self.tenant = tenant
+        #: the database's time at the begin, to the millisecond
+        self.now = now
+
+    @property
+    def workspace_id(self) -> UUID:
+        """The workspace this transaction runs in."""
+        assert self.tenant.workspace_id is not None
+        return self.tenant.workspace_id
+
+    async def all(self, sql: str, *args: Any) -> list[Any]:
+        """Returns every row."""
+        return list(await self.connection.fetch(sql, *args))
+
+    async def one(self, sql: str, *args: Any) -> Any:
+        """Returns the first row, or None."""
+        return await self.connection.fetchrow(sql, *args)
+
+    async def value(self, sql: str, *args: Any) -> Any:
+        """Returns the first column of the first row, or None."""
+        return await self.connection.fetchval(sql, *args)
+
+    async def run(self, sql: str, *args: Any) -> int:
+        """Runs a statement and returns how many rows it touched."""
+        status = await self.connection.execute(sql, *args)
+        *_, count = str(status).split()
+        return int(count) if count.isdigit() else 0
+
+    async def many(self, sql: str, rows: list[tuple[Any, ...]]) -> None:
+        """Runs a statement once per row."""
+        if rows:
+            await self.connection.executemany(sql, rows)
+
+
+class Database:
+    """The service's way to Postgres, as the app role."""
+
+    def __init__(self, pool: Any, *, clock: Clock | None = None, probe: Probe | None = None) -> None:
+        self._pool = pool
+        self._clock = clock
+        self._probe = probe
+
+    @classmethod
+    async def open(
+        cls, dsn: str, *, size: int = 10, clock: Clock | None = None, probe: Probe | None = None
+    ) -> Database:
+        """Connects; raises `DatabaseUnavailable` where nothing answers."""
+        with _translated():
+            pool = await asyncpg.create_pool(
+                dsn,
+                min_size=1,
+                max_size=size,
+                timeout=CONNECT_TIMEOUT,
+                command_timeout=COMMAND_TIMEOUT,
+                init=_prepare,
+                reset=_forget_nothing,
+                server_settings={"application_name": "leadkeeper"},
+            )
+        return cls(pool, clock=clock, probe=probe)
+
+    async def close(self) -> None:
+        """Closes every connection; waits for transactions under way, but not for ever."""
+        try:
+            await asyncio.wait_for(self._pool.close(), 10)
+        except TimeoutError:
+            self._pool.terminate()
+
+    @contextlib.asynccontextmanager
+    async def transaction(self, tenant: Tenant = NOBODY) -> AsyncIterator[Tx]:
+        """Opens a transaction for a tenant; commits at the end of the block, rolls back on any error."""
+        with _translated():
+            connection = await self._pool.acquire(timeout=POOL_TIMEOUT)
+        try:
+            transaction = connection.transaction()
+            with _translated():
+                await transaction.start()
+            try:
+                workspace = "" if tenant.workspace_id is None else str(tenant.workspace_id)
+                with _translated():
+                    row = await connection.fetchrow(_BEGIN, workspace, tenant.role)
+                    yield Tx(connection, tenant, self._clock.now() if self._clock else row["now"])
+                await self._point("commit")
+            except BaseException:
+                with contextlib.suppress(Exception):
+                    await transaction.rollback()
+                raise
+            with _translated():
+                await transaction.commit()
+            await self._point("committed")
+        finally:
+            await self._pool.release(connection)
+
+    async def now(self) -> datetime:
+        """Returns the database's time, to the millisecond."""
+        async with self.transaction() as tx:
+            return tx.now
+
+    async def retrying(self, work: Callable[[], Awaitable[T]]) -> T:
+        """Runs a whole transaction, once more if it lost a race with another one."""
+        try:
+            return await work()
+        except _RETRIED:
+            return await work()
+
+    async def _point(self, name: str) -> None:
+        if self._probe is not None:
+            await self._probe(name)
+
+
+@contextlib.contextmanager
+def _translated() -> Any:
+    """Turns every way of not reaching the database into one error with a remedy."""
+    try:
+        yield
+    except _GONE as exc:
+        raise DatabaseUnavailable from exc
+    except asyncpg.InterfaceError as exc:
+        if "clos" in str(exc):  # the pool or the connection was closed under us; anything else is a bug of ours
+            raise DatabaseUnavailable from exc
+        raise
+
+
+async def _prepare(connection: Any) -> None:
+    for kind in ("json", "jsonb"):
+        await connection.set_type_codec(
+            kind, encoder=lambda value: orjson.dumps(value).decode(), decoder=orjson.loads, schema="pg_catalog"
+        )
+
+
+async def _forget_nothing(_connection: Any) -> None:
+    """Every setting is transaction-local, so a returned connection needs no reset (one round trip less)."""

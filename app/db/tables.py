@@ -1,0 +1,481 @@
+"""The schema as SQLAlchemy sees it: what migrations are checked against. Queries are SQL, in this package's modules.
+
+Tenant tables start their primary key with `workspace_id` and are tied together by composite foreign keys, because
+foreign keys do not ask row-level security.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from sqlalchemy import (
+    BigInteger,
+    Boolean,
+    CheckConstraint,
+    Column,
+    Date,
+    DateTime,
+    ForeignKeyConstraint,
+    Index,
+    Integer,
+    LargeBinary,
+    MetaData,
+    Numeric,
+    PrimaryKeyConstraint,
+    Table,
+    Text,
+    UniqueConstraint,
+    text,
+)
+from sqlalchemy.dialects.postgresql import ARRAY, JSONB, UUID
+
+metadata = MetaData(
+    naming_convention={
+        "ix": "%(table_name)s_%(column_0_N_name)s_idx",
+        "uq": "%(table_name)s_%(column_0_N_name)s_key",
+        "ck": "%(table_name)s_%(constraint_name)s_check",
+        "fk": "%(table_name)s_%(column_0_N_name)s_fkey",
+        "pk": "%(table_name)s_pkey",
+    }
+)
+
+
+def _id(name: str = "id", **options: Any) -> Column[Any]:
+    return Column(name, UUID(as_uuid=True), nullable=options.pop("nullable", False), **options)
+
+
+def _text(name: str, *, null: bool = True, default: str | None = None) -> Column[Any]:
+    return Column(name, Text, nullable=null, server_default=default)
+
+
+def _at(name: str, *, now: bool = False) -> Column[Any]:
+    return Column(name, DateTime(timezone=True), nullable=not now, server_default=text("now()") if now else None)
+
+
+def _flag(name: str, default: bool) -> Column[Any]:
+    return Column(name, Boolean, nullable=False, server_default=text("true" if default else "false"))
+
+
+def _count(name: str) -> Column[Any]:
+    return Column(name, Integer, nullable=False, server_default=text("0"))
+
+
+def _big(name: str, default: int = 0) -> Column[Any]:
+    return Column(name, BigInteger, nullable=False, server_default=text(str(default)))
+
+
+def _json(name: str, default: str | None = "{}") -> Column[Any]:
+    return Column(
+        name, JSONB, nullable=default is None, server_default=text(f"'{default}'::jsonb") if default else None
+    )
+
+
+def _to(table: str, column: str, *, set_null: bool = False) -> ForeignKeyConstraint:
+    """A reference within one workspace. Clearing it keeps the workspace."""
+    return ForeignKeyConstraint(
+        ["workspace_id", column],
+        [f"{table}.workspace_id", f"{table}.id"],
+        ondelete=f"SET NULL ({column})" if set_null else "CASCADE",
+    )
+
+
+def _tenant(name: str, *parts: Any, key: tuple[str, ...] = ("id",)) -> Table:
+    """A table of one workspace's rows."""
+    return Table(
+        name,
+        metadata,
+        _id("workspace_id"),
+        *parts,
+        PrimaryKeyConstraint("workspace_id", *key),
+        ForeignKeyConstraint(["workspace_id"], ["workspace.id"], ondelete="CASCADE"),
+    )
+
+
+workspace = Table(
+    "workspace", metadata, _id(), _text("name", null=False), _at("created_at", now=True),
+    _json("settings"), PrimaryKeyConstraint("id"), UniqueConstraint("name"),
+)  # fmt: skip
+
+#: Operator level: one account at a provider may serve many workspaces.
+provider_account = Table(
+    "provider_account",
+    metadata,
+    _id(),
+    _text("provider", null=False),
+    Column("secret", LargeBinary, nullable=False),
+    #: keyed hash of the secret: the same account is recognised without decrypting anything
+    _text("fingerprint", null=False),
+    _at("created_at", now=True),
+    PrimaryKeyConstraint("id"),
+    UniqueConstraint("provider", "fingerprint"),
+)
+
+rate_bucket = Table(
+    "rate_bucket", metadata, _text("resource", null=False), _at("next_at", now=True), PrimaryKeyConstraint("resource")
+)
+
+app_user = _tenant(
+    "app_user", _id(), _text("email", null=False), _text("role", null=False), _at("created_at", now=True),
+    UniqueConstraint("workspace_id", "email"),
+)  # fmt: skip
+
+api_key = _tenant(
+    "api_key",
+    _id(),
+    _text("name", null=False),
+    _text("prefix", null=False),
+    Column("hash", LargeBinary, nullable=False),
+    _text("role", null=False),
+    #: the person this key acts for, an e-mail address
+    _text("acts_for"),
+    _at("created_at", now=True),
+    _at("expires_at"),
+    _at("revoked_at"),
+    _at("last_used_at"),
+    UniqueConstraint("hash"),
+    CheckConstraint("role IN ('operator', 'admin', 'member', 'viewer', 'cron')", name="role"),
+)
+
+lead = _tenant(
+    "lead",
+    _id(),
+    _text("email"),
+    _text("full_name"),
+    _text("first_name"),
+    _text("last_name"),
+    _text("company_name"),
+    _text("company_domain"),
+    _text("personalization"),
+    _text("title"),
+    _text("location"),
+    _text("industry"),
+    _text("company_size"),
+    _text("company_website"),
+    Column("verified", Boolean, server_default=text("false")),
+    Column("enriched", Boolean, server_default=text("false")),
+    Column("needs_enrichment", Boolean, server_default=text("true")),
+    _text("source"),
+    _text("platform"),
+    _at("scraped_at"),
+    _at("enriched_at"),
+    _text("phone"),
+    _text("linkedin_url"),
+    _text("notes"),
+    _json("note_entries", "[]"),
+    Column("deal_value", Numeric(18, 4)),
+    _text("next_action"),
+    Column("next_action_date", Date),
+    _text("claimed_by"),
+    _at("claimed_at"),
+    _text("status", null=False, default="new"),
+    Column("is_positive_reply", Boolean),
+    _at("positive_at"),
+    _count("email_open_count"),
+    _count("email_click_count"),
+    _count("email_reply_count"),
+    _at("last_contacted_at"),
+    _at("instantly_created_at"),
+    _json("last_step_info", None),
+    _text("delivery_status"),
+    _text("sender_account"),
+    Column("campaigns", ARRAY(Text)),
+    Column("sms_sent_count", Integer),
+    _text("processing_status"),
+    _json("metadata"),
+    _json("custom"),
+    #: {"cleared": [...], "untouched": [...], "derived": [...]}
+    _json("marks"),
+    #: field -> [source, connection, at]
+    _json("origins"),
+    _json("own_counts"),
+    #: the source that created it
+    _text("created_by", null=False, default="user"),
+    _big("version", 1),
+    _big("sync_version", 1),
+    #: the transaction that last changed it: what readers of changes go by, because it follows commits
+    _big("changed_xid"),
+    _at("created_at", now=True),
+    _at("updated_at", now=True),
+    _at("deleted_at"),
+    _id("merged_into", nullable=True),
+    Index(None, "workspace_id", "updated_at", "id"),
+    Index(None, "workspace_id", "changed_xid", "id"),
+    Index(None, "workspace_id", "email"),
+    Index(None, "workspace_id", "status", "updated_at", "id"),
+)
+
+lead_identity = _tenant(
+    "lead_identity", _text("kind", null=False), _text("value", null=False), _id("lead_id"),
+    _to("lead", "lead_id"), Index(None, "workspace_id", "lead_id"), key=("kind", "value"),
+)  # fmt: skip
+
+lead_alias = _tenant(
+    "lead_alias", _id("lead_id"), _text("email", null=False), _at("created_at", now=True),
+    _to("lead", "lead_id"), Index(None, "workspace_id", "email"), key=("lead_id", "email"),
+)  # fmt: skip
+
+suppression = _tenant(
+    "suppression",
+    #: keyed hash of the address: it outlives the lead
+    Column("email_hash", LargeBinary, nullable=False),
+    #: "workspace", or the campaign's own id
+    _text("scope", null=False),
+    _text("reason", null=False),
+    _at("at", now=True),
+    key=("email_hash", "scope", "reason"),
+)
+
+connection = _tenant(
+    "connection",
+    _id(),
+    _id("account_id"),
+    _text("provider", null=False),
+    _text("name", null=False),
+    #: what is kept in agreement (base and table, workspace …); the same target twice is refused
+    _text("target", null=False),
+    _json("config"),
+    _json("mapping", "[]"),
+    Column("mapping_version", Integer, nullable=False, server_default=text("1")),
+    _text("conflict_strategy", null=False, default="remote_wins"),
+    Column("priority", Integer, nullable=False, server_default=text("100")),
+    _json("create_policy"),
+    Column("schedule_minutes", Integer, nullable=False, server_default=text("15")),
+    _flag("auto_approve", False),
+    #: whether changes here are written there
+    _flag("pushes", False),
+    _json("thresholds"),
+    #: new (first plan not approved), active, paused, stopped
+    _text("state", null=False, default="new"),
+    _text("reason"),
+    _at("next_run_at"),
+    #: changes of leads below this transaction have been looked at
+    _big("lead_xid"),
+    _text("lease_owner"),
+    _at("lease_until"),
+    _big("lease_token"),
+    _at("created_at", now=True),
+    _at("deleted_at"),
+    ForeignKeyConstraint(["account_id"], ["provider_account.id"]),
+    CheckConstraint("state IN ('new', 'active', 'paused', 'stopped')", name="state"),
+    Index("connection_target_key", "workspace_id", "target", unique=True, postgresql_where=text("deleted_at IS NULL")),
+)
+
+campaign = _tenant(
+    "campaign", _id(), _id("connection_id"), _text("remote_id", null=False), _text("name", null=False),
+    Column("status", Integer), _at("seen_at", now=True), _to("connection", "connection_id"),
+    UniqueConstraint("workspace_id", "connection_id", "remote_id"),
+)  # fmt: skip
+
+#: Operator level: which workspace a campaign of a shared account belongs to.
+campaign_assignment = Table(
+    "campaign_assignment",
+    metadata,
+    _id("account_id"),
+    _text("campaign_id", null=False),
+    _id("workspace_id"),
+    PrimaryKeyConstraint("account_id", "campaign_id"),
+    ForeignKeyConstraint(["account_id"], ["provider_account.id"], ondelete="CASCADE"),
+    ForeignKeyConstraint(["workspace_id"], ["workspace.id"], ondelete="CASCADE"),
+)
+
+link = _tenant(
+    "link",
+    _id(),
+    _id("connection_id"),
+    _id("lead_id", nullable=True),
+    _text("remote_key", null=False),
+    _text("remote_id"),
+    _flag("writing", True),
+    _at("remote_created_at"),
+    _text("namespace", null=False, default=""),
+    #: raw values by lead field, as the newest observation showed them
+    _json("observed"),
+    _at("observed_at"),
+    _at("modified_at"),
+    _json("raw", None),
+    Column("observed_version", Integer, nullable=False, server_default=text("1")),
+    Column("mapping_version", Integer, nullable=False, server_default=text("1")),
+    _json("base_remote"),
+    _json("base_local"),
+    _json("cells"),
+    _json("counters"),
+    _big("reconciled_version", -1),
+    #: an observation, a decision or a mapping waits to be reconciled
+    _flag("dirty", True),
+    #: something is pending, in flight, or to be read again
+    _flag("push_due", False),
+    _flag("reread", False),
+    _count("attempts"),
+    _at("next_attempt_at"),
+    _text("error"),
+    #: the lead was deleted here; the record is left alone
+    _at("ended_at"),
+    #: the record is no longer there
+    _at("gone_at"),
+    _at("created_at", now=True),
+    _to("connection", "connection_id"),
+    _to("lead", "lead_id", set_null=True),
+    UniqueConstraint("workspace_id", "connection_id", "remote_key"),
+    Index(None, "workspace_id", "lead_id"),
+    # oldest remote record first: that is the order in which records of one person are judged
+    Index(
+        "link_dirty_idx",
+        "workspace_id",
+        "connection_id",
+        "remote_created_at",
+        "remote_key",
+        postgresql_where=text("dirty"),
+    ),
+    Index("link_push_due_idx", "workspace_id", "connection_id", "id", postgresql_where=text("push_due")),
+)
+
+stream_cursor = _tenant(
+    "stream_cursor",
+    _id("connection_id"),
+    _text("stream", null=False),
+    #: where the listing stands; null: at rest
+    _json("position", None),
+    #: changes at or after this instant (the provider's time) are still to be asked for
+    _at("watermark"),
+    #: when the listing under way began, and which sweep its ids belong to
+    _json("progress"),
+    _at("updated_at", now=True),
+    _to("connection", "connection_id"),
+    key=("connection_id", "stream"),
+)
+
+sweep_seen = _tenant(
+    "sweep_seen", _id("connection_id"), _text("remote_key", null=False),
+    _to("connection", "connection_id"), key=("connection_id", "remote_key"),
+)  # fmt: skip
+
+sync_run = _tenant(
+    "sync_run",
+    _id(),
+    _id("connection_id", nullable=True),
+    _id("parent_id", nullable=True),
+    _text("kind", null=False),
+    _text("trigger", null=False),
+    _text("state", null=False, default="queued"),
+    _text("stage"),
+    _json("options"),
+    _json("counters"),
+    _json("progress"),
+    _text("error"),
+    _text("requested_by"),
+    _at("created_at", now=True),
+    _at("started_at"),
+    _at("finished_at"),
+    _to("connection", "connection_id"),
+    _to("sync_run", "parent_id"),
+    CheckConstraint("state IN ('queued', 'running', 'done', 'failed', 'cancelled')", name="state"),
+    Index(None, "workspace_id", "created_at", "id"),
+    Index(
+        "sync_run_open_idx", "workspace_id", "connection_id", postgresql_where=text("state IN ('queued', 'running')")
+    ),
+)
+
+write_attempt = _tenant(
+    "write_attempt",
+    _id(),
+    _id("connection_id"),
+    _id("link_id", nullable=True),
+    _id("lead_id", nullable=True),
+    _id("run_id", nullable=True),
+    _text("action", null=False),
+    _json("cells"),
+    #: sent, confirmed, uncertain, refused
+    _text("outcome", null=False),
+    _text("error"),
+    _at("at", now=True),
+    _to("connection", "connection_id"),
+    _to("link", "link_id", set_null=True),
+    Index(None, "workspace_id", "connection_id", "at"),
+    Index(None, "workspace_id", "lead_id"),
+)
+
+lead_change = _tenant(
+    "lead_change",
+    _id(),
+    _id("lead_id"),
+    _big("version"),
+    _text("source", null=False),
+    _text("actor"),
+    _id("run_id", nullable=True),
+    _id("connection_id", nullable=True),
+    #: field -> {old, new, rule, link, losers}
+    _json("changes"),
+    #: [{field, value, kept, reason, link}]
+    _json("refused", "[]"),
+    _at("at", now=True),
+    _big("xid"),
+    _to("lead", "lead_id"),
+    Index(None, "workspace_id", "lead_id", "version"),
+)
+
+activity = _tenant(
+    "activity",
+    _id(),
+    _id("lead_id"),
+    _text("kind", null=False),
+    #: the event's own time
+    _at("at", now=True),
+    _text("actor"),
+    _json("detail"),
+    _text("dedupe_key", null=False),
+    _at("created_at", now=True),
+    _big("xid"),
+    _to("lead", "lead_id"),
+    UniqueConstraint("workspace_id", "lead_id", "dedupe_key"),
+)
+
+review_item = _tenant(
+    "review_item",
+    _id(),
+    #: conflict, candidate, quarantine, plan, deleted
+    _text("kind", null=False),
+    #: open, auto (decided by a strategy, can be re-decided), decided, closed
+    _text("state", null=False, default="open"),
+    _id("connection_id", nullable=True),
+    _id("link_id", nullable=True),
+    _id("lead_id", nullable=True),
+    _text("field", null=False, default=""),
+    _json("evidence"),
+    Column("version", Integer, nullable=False, server_default=text("1")),
+    _json("decision", None),
+    _text("decided_by"),
+    _at("created_at", now=True),
+    _at("updated_at", now=True),
+    _at("decided_at"),
+    _to("connection", "connection_id"),
+    _to("link", "link_id"),
+    _to("lead", "lead_id"),
+    Index(
+        "review_item_open_key", "workspace_id", "kind", "connection_id", "link_id", "lead_id", "field",
+        unique=True, postgresql_where=text("state = 'open'"), postgresql_nulls_not_distinct=True,
+    ),
+    Index("review_item_queue_idx", "workspace_id", "state", "created_at", "id"),
+)  # fmt: skip
+
+quota_use = _tenant(
+    "quota_use", _id("connection_id"), Column("month", Date, nullable=False), _big("calls"),
+    _to("connection", "connection_id"), key=("connection_id", "month"),
+)  # fmt: skip
+
+idempotency_key = _tenant(
+    "idempotency_key", _text("key", null=False), Column("body_hash", LargeBinary, nullable=False),
+    Column("status", Integer), Column("answer", LargeBinary), _json("headers"), _at("created_at", now=True),
+    key=("key",),
+)  # fmt: skip
+
+audit = _tenant(
+    "audit", _id(), _text("actor", null=False), _text("action", null=False), _json("detail"), _at("at", now=True),
+    Index(None, "workspace_id", "at"),
+)  # fmt: skip
+
+#: Rows of these tables belong to no single workspace; the app role meets them through grants alone.
+OPERATOR_TABLES = frozenset({"workspace", "provider_account", "rate_bucket", "campaign_assignment", "alembic_version"})
+#: Rows here are written once.
+APPEND_ONLY = frozenset({"lead_change", "audit"})
+
+__all__ = ["APPEND_ONLY", "OPERATOR_TABLES", "metadata"]

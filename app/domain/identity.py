@@ -1,0 +1,213 @@
+"""Who is who: what identifies a lead for certain, what only suggests it, and which leads a record belongs to.
+
+A strong identity is an e-mail address or a personal LinkedIn page. Blocked values (role mailboxes, placeholders,
+company pages) identify nobody: two people behind `info@` are two leads. Names, companies and phones are evidence for
+a person to judge, never a reason to link: namesakes and shared phones are common.
+"""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Final, Literal, NamedTuple
+
+from rapidfuzz.fuzz import token_sort_ratio
+
+from app.domain import names, normalize
+from app.domain.values import JSON
+
+
+class Identity(NamedTuple):
+    """A value that belongs to one lead of a workspace only."""
+
+    kind: Literal["email", "linkedin"]
+    value: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Blocked:
+    """Values that identify nobody; `|` extends a list by another one."""
+
+    #: local parts of addresses that a role or a machine reads
+    mailboxes: frozenset[str] = frozenset()
+    addresses: frozenset[str] = frozenset()
+    domains: frozenset[str] = frozenset()
+    #: slugs of LinkedIn pages that are nobody's
+    profiles: frozenset[str] = frozenset()
+
+    def __or__(self, other: Blocked) -> Blocked:
+        return Blocked(
+            mailboxes=self.mailboxes | other.mailboxes,
+            addresses=self.addresses | other.addresses,
+            domains=self.domains | other.domains,
+            profiles=self.profiles | other.profiles,
+        )
+
+
+_WORDS: Final = "none null nobody noone unknown test asdf abc xxx noemail nomail email user name onbekend geen"
+
+BLOCKED: Final = Blocked(
+    mailboxes=normalize.words(
+        """
+        info information informatie sales contact kontakt contacto hello hallo hi hey office kantoor support service
+        help helpdesk servicedesk admin administrator administratie administration marketing communicatie pr press pers
+        media hr recruitment recruiting jobs job vacatures careers career werkenbij sollicitatie noreply no-reply
+        no_reply no.reply donotreply do-not-reply niet-beantwoorden team post mail mailbox email welkom welcome verkoop
+        inkoop purchase purchasing orders order bestellingen billing invoice invoices factuur facturen finance
+        boekhouding accounting accounts payments legal juridisch privacy security abuse postmaster webmaster hostmaster
+        root mailer-daemon newsletter nieuwsbrief notifications notification alerts reception receptie secretariaat
+        secretary customerservice klantenservice feedback enquiries inquiries partners events webshop shop
+        """
+    ),
+    addresses=frozenset(f"{word}@{word}.{tld}" for word in _WORDS.split() for tld in ("com", "nl", "org", "net"))
+    | {"a@a.com", "a@b.com", "x@x.com", "test@gmail.com", "none@gmail.com", "no@email.com", "your@email.com"},
+    domains=frozenset({"noemail.com", "nomail.com", "no-email.com", "noreply.com", "geenemail.nl", "mailinator.com"}),
+    profiles=normalize.words("me unavailable undefined null none unknown linkedin username yourname your-name profile"),
+)
+
+
+def strong(values: Mapping[str, JSON], *, blocked: Blocked = BLOCKED) -> tuple[Identity, ...]:
+    """Returns what identifies the lead with these values for certain."""
+    found = (_by_email(values.get("email"), blocked), _by_linkedin(values.get("linkedin_url"), blocked))
+    return tuple(identity for identity in found if identity)
+
+
+def _by_email(raw: JSON, blocked: Blocked) -> Identity | None:
+    try:
+        address = normalize.email(raw)
+    except normalize.Unreadable:
+        return None
+    if address is None:
+        return None
+    local, _, domain = address.rpartition("@")
+    is_blocked = local.partition("+")[0] in blocked.mailboxes or domain in blocked.domains
+    return None if is_blocked or address in blocked.addresses else Identity("email", address)
+
+
+def _by_linkedin(raw: JSON, blocked: Blocked) -> Identity | None:
+    page = normalize.linkedin(raw) if isinstance(raw, str) else None
+    if page is None or not normalize.is_personal_linkedin(page):
+        return None
+    return None if page.rpartition("/")[2] in blocked.profiles else Identity("linkedin", page)
+
+
+# --- matching -----------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class NoMatch:
+    """No known lead has any of the identities."""
+
+
+@dataclass(frozen=True, slots=True)
+class One:
+    """Exactly one lead has them; `by` is the first that said so."""
+
+    lead_id: str
+    by: Identity
+
+
+@dataclass(frozen=True, slots=True)
+class Ambiguous:
+    """The identities belong to different leads; a person decides. Sorted, whatever order they came in."""
+
+    lead_ids: tuple[str, ...]
+
+
+Match = NoMatch | One | Ambiguous
+
+
+def match(identities: Iterable[Identity], owners: Mapping[Identity, str]) -> Match:
+    """Finds the lead that owns the identities."""
+    known = [(owners[identity], identity) for identity in identities if identity in owners]
+    if not known:
+        return NoMatch()
+    leads = sorted({lead_id for lead_id, _ in known})
+    return One(*known[0]) if len(leads) == 1 else Ambiguous(tuple(leads))
+
+
+# --- evidence -----------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Evidence:
+    """A reason to ask a person whether two leads are one."""
+
+    kind: Literal["phone", "name_company"]
+    #: 0 to 100
+    score: int
+    #: one sentence that names the values
+    reason: str
+
+
+#: How alike names and companies must be to be worth a person's time, of 100.
+ALIKE: Final = 88
+#: People of one company share a phone, so it says less than a name.
+PHONE_SCORE: Final = 80
+
+#: Endings that say what a company is in law and not what it is called.
+LEGAL_FORMS: Final = normalize.words(
+    """
+    bv nv vof cv bvba srl sprl sa sas sarl spa ltd limited plc llp llc lp inc incorporated corp corporation co company
+    gmbh ag kg ug ohg gbr mbh se ab as asa aps oy oyj pty
+    """
+)
+
+
+def evidence(a: Mapping[str, JSON], b: Mapping[str, JSON]) -> Evidence | None:
+    """Returns the stronger of two reasons: alike names at alike companies, or one phone."""
+    found = [reason for reason in (_alike(a, b), _same_phone(a, b)) if reason]
+    return max(found, key=lambda reason: reason.score, default=None)
+
+
+def company(name: str) -> str:
+    """Is a company's name for comparison: plain lower-case words without the legal form."""
+    words = _plain(name.replace(".", "")).split()
+    while len(words) > 1 and words[-1] in LEGAL_FORMS:
+        words.pop()
+    return " ".join(words)
+
+
+def _alike(a: Mapping[str, JSON], b: Mapping[str, JSON]) -> Evidence | None:
+    one, other = _full_name(a), _full_name(b)
+    if " " not in one or " " not in other:
+        return None  # a first name alone is nobody's
+    by_name = token_sort_ratio(_plain(one), _plain(other))
+    by_company = _company_score(a, b)
+    if by_name < ALIKE or by_company < ALIKE:
+        return None
+    where = f"{_company_shown(a)} and {_company_shown(b)}"
+    score = round((by_name + by_company) / 2)
+    return Evidence(kind="name_company", score=score, reason=f"{one} and {other} are alike, and so are {where}.")
+
+
+def _same_phone(a: Mapping[str, JSON], b: Mapping[str, JSON]) -> Evidence | None:
+    phone, other = normalize.text(a.get("phone")), normalize.text(b.get("phone"))
+    if not phone or not phone.startswith("+") or phone != other:  # free text in a phone column says nothing
+        return None
+    return Evidence(kind="phone", score=PHONE_SCORE, reason=f"Both have the phone number {phone}.")
+
+
+def _full_name(values: Mapping[str, JSON]) -> str:
+    return values.get("full_name") or names.join(values.get("first_name"), values.get("last_name")) or ""
+
+
+def _company_shown(values: Mapping[str, JSON]) -> str:
+    return str(values.get("company_name") or values.get("company_domain"))
+
+
+def _company_score(a: Mapping[str, JSON], b: Mapping[str, JSON]) -> float:
+    if a.get("company_domain") and a.get("company_domain") == b.get("company_domain"):
+        return 100
+    one, other = company(a.get("company_name") or ""), company(b.get("company_name") or "")
+    return token_sort_ratio(one, other) if one and other else 0
+
+
+_NOT_WORD: Final = re.compile(r"[\W_]+")
+
+
+def _plain(value: str) -> str:
+    bare = "".join(c for c in unicodedata.normalize("NFKD", value) if not unicodedata.combining(c))
+    return _NOT_WORD.sub(" ", bare.casefold()).strip()

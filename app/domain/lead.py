@@ -1,0 +1,224 @@
+"""A lead, its links and what the sync decides about them: plain values, and the closed set of actions."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+
+from app.domain.mapping import MappingTable
+from app.domain.merge import Cell, Conflict, Strategy
+from app.domain.policy import COUNTERS, DEFAULTS, Source
+from app.domain.values import JSON, MISSING
+
+_PLAIN = Cell()
+
+
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """Where a field's value came from: the source, its connection (None: no connection) and when."""
+
+    source: Source
+    connection: str | None
+    at: str
+
+
+@dataclass(slots=True, kw_only=True)
+class Lead:
+    """The golden record as the policy sees it."""
+
+    id: str
+    #: canonical values by field; an absent field is empty
+    values: dict[str, JSON] = field(default_factory=lambda: dict(DEFAULTS))
+    #: emptied on purpose by a person or an authority
+    cleared: frozenset[str] = frozenset()
+    #: defaults nobody has confirmed yet
+    untouched: frozenset[str] = frozenset(DEFAULTS) - frozenset(COUNTERS)
+    #: halves of the name that were computed, not given
+    derived: frozenset[str] = frozenset()
+    origins: dict[str, Origin] = field(default_factory=dict)
+    #: when the event behind is_positive_reply happened; None: undated
+    positive_at: str | None = None
+    #: counts that belong to no link (a legacy import)
+    own_counts: dict[str, int] = field(default_factory=dict)
+    version: int = 0
+    sync_version: int = 0
+    deleted: bool = False
+
+    def copy(self) -> Lead:
+        """Returns a copy that can be changed without touching this one."""
+        return replace(
+            self, values=dict(self.values), origins=dict(self.origins), own_counts=dict(self.own_counts)
+        )  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Connection:
+    """What the policy knows of a connection."""
+
+    id: str
+    source: Source
+    mapping: MappingTable
+    strategy: Strategy = Strategy.REMOTE_WINS
+    #: (priority, creation instant, id): the smaller outranks the greater
+    rank: tuple[int, str, str] = (100, "", "")
+
+
+@dataclass(slots=True, kw_only=True)
+class Link:
+    """One remote record tied to one lead: what was seen, what both sides agreed on, and what is under way."""
+
+    id: str
+    connection: Connection
+    key: str
+    #: False: a further record of the same lead, shown but without a say
+    writing: bool = True
+    #: when the remote record was created, an instant
+    created_at: str = ""
+    #: the remote id behind the counters (see SetCounter)
+    epoch: str = ""
+    #: below which key of `metadata` this link's own keys live
+    namespace: str = ""
+    observed: dict[str, JSON] = field(default_factory=dict)
+    observed_at: str = ""
+    modified_at: str | None = None
+    #: the mapping version the observation was read under, and the one the base was
+    observed_version: int = 1
+    mapping_version: int = 1
+    base_remote: dict[str, JSON] = field(default_factory=dict)
+    base_local: dict[str, JSON] = field(default_factory=dict)
+    #: cells that hold more than a base
+    cells: dict[str, Cell] = field(default_factory=dict)
+    #: field -> epoch -> the highest count seen
+    counters: dict[str, dict[str, int]] = field(default_factory=dict)
+    #: the lead's sync_version this link was last reconciled with
+    reconciled: int = -1
+    reread: bool = False
+
+    def cell(self, name: str) -> Cell:
+        """Returns everything remembered of a field."""
+        remote = self.base_remote.get(name, MISSING)
+        local = self.base_local.get(name, MISSING)
+        return replace(self.cells.get(name, _PLAIN), remote=remote, local=local)
+
+    def put(self, name: str, cell: Cell) -> None:
+        """Remembers a field; the base apart, so that a record at rest compares in one step."""
+        for base, value in ((self.base_remote, cell.remote), (self.base_local, cell.local)):
+            if value is MISSING:
+                base.pop(name, None)
+            else:
+                base[name] = value
+        rest = replace(cell, remote=MISSING, local=MISSING)
+        if rest == _PLAIN:
+            self.cells.pop(name, None)
+        else:
+            self.cells[name] = rest
+
+    def copy(self) -> Link:
+        """Returns a copy that can be changed without touching this one."""
+        return replace(
+            self,
+            base_remote=dict(self.base_remote),
+            base_local=dict(self.base_local),
+            cells=dict(self.cells),
+            counters={name: dict(epochs) for name, epochs in self.counters.items()},
+        )
+
+    @property
+    def order(self) -> tuple[tuple[int, str, str], str, str]:
+        """The declared order in which links of one lead speak: rank, then remote creation, then key."""
+        return (self.connection.rank, self.created_at, self.key)
+
+
+# What a plan consists of. Applying an action decides nothing.
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SetField:
+    """The lead's field takes a value; the losing values are kept for the history."""
+
+    field: str
+    value: JSON
+    old: JSON
+    rule: str
+    origin: Origin
+    link: str | None = None
+    losers: tuple[Mapping[str, JSON], ...] = ()
+    #: computed from the other name fields, given by nobody
+    derived: bool = False
+    #: an empty that somebody meant
+    clears: bool = False
+    #: for is_positive_reply: when the event happened
+    event_at: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SetCell:
+    """A two-way field of a link moves to another state or base."""
+
+    link: str
+    field: str
+    cell: Cell
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Advance:
+    """What the provider showed of incoming fields was judged; it is old news from now on."""
+
+    link: str
+    remote: Mapping[str, JSON]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SetCounter:
+    """A link's count grows within an epoch (a remote record deleted and added again starts a new one)."""
+
+    link: str
+    field: str
+    epoch: str
+    count: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Refuse:
+    """A remote value that the policy did not accept, with what stayed and why."""
+
+    link: str
+    field: str
+    value: JSON
+    kept: JSON
+    reason: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OpenConflict:
+    """Both sides brought news: an open item, or, with a winner, a decision that can be taken the other way."""
+
+    link: str
+    field: str
+    conflict: Conflict
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CloseConflict:
+    """The field of this link is no longer held."""
+
+    link: str
+    field: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rebase:
+    """The link's base is now read under this mapping version."""
+
+    link: str
+    mapping_version: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reread:
+    """The record must be read again before anything else is believed of it."""
+
+    link: str
+
+
+Action = SetField | SetCell | Advance | SetCounter | Refuse | OpenConflict | CloseConflict | Rebase | Reread

@@ -1,0 +1,352 @@
+"""The mapping of one connection: which remote column carries which lead field, which way, and in which spelling.
+
+Columns are kept by id, so that a rename changes nothing. A mapping is checked against the provider's schema before it
+is stored; it may tighten a rule of the policy, never loosen it.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import re
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Literal, Protocol
+
+from app.domain import normalize, notes, policy
+from app.domain.ladder import STATUS_LADDER
+from app.domain.policy import Rule, Source
+from app.domain.values import JSON, MISSING, Missing, is_empty
+from app.errors import LeadkeeperError
+
+Direction = Literal["pull", "push", "both"]
+
+#: Written along with a push that carries data anyway, and never read.
+RIDE_ALONG = ("last_sync", "sync_status", "sync_error")
+#: The column that carries the lead's id; it makes a create safe to repeat.
+CRM_ID = "crm_id"
+#: The provider's own last-modified column.
+MODIFIED = "modified_at"
+#: Rules under which a field can go both ways; every other field only comes in.
+TWO_WAY = frozenset({Rule.AUTHORITY, Rule.APPEND, Rule.SET, Rule.DEEP_MERGE})
+#: What a long text cell holds at most, in characters (Airtable's limit).
+CELL_LIMIT = 100_000
+
+#: The lead-database document's table, verbatim, and the columns the demo base adds. Keys are lower-cased column names.
+DEFAULT_COLUMNS: dict[str, str] = {
+    "full name": "full_name",
+    "email": "email",
+    "company": "company_name",
+    "website": "company_website",
+    "linkedin url": "linkedin_url",
+    "title": "title",
+    "location": "location",
+    "industry": "industry",
+    "company size": "company_size",
+    "verified": "verified",
+    "enriched": "enriched",
+    "needs enrichment": "needs_enrichment",
+    "status": "status",
+    "source": "source",
+    "scraped at": "scraped_at",
+    "enriched at": "enriched_at",
+    "last sync": "last_sync",
+    "sync status": "sync_status",
+    "sync error": "sync_error",
+    # beyond the document
+    "first name": "first_name",
+    "last name": "last_name",
+    "phone": "phone",
+    "notes": "notes",
+    "claimed by": "claimed_by",
+    "claimed at": "claimed_at",
+    "campaigns": "campaigns",
+    "deal value": "deal_value",
+    "next action": "next_action",
+    "next action date": "next_action_date",
+    "sms sent count": "sms_sent_count",
+    "processing status": "processing_status",
+    "crm id": CRM_ID,
+    "last modified": MODIFIED,
+}
+
+
+class MappingError(LeadkeeperError):
+    """A mapping does not fit the policy or the provider's columns."""
+
+
+class ColumnLike(Protocol):
+    """What the mapping needs to know of a remote column."""
+
+    @property
+    def id(self) -> str: ...
+    @property
+    def name(self) -> str: ...
+    @property
+    def type(self) -> str: ...
+    @property
+    def writable(self) -> bool: ...
+    @property
+    def options(self) -> tuple[str, ...]: ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Mapped:
+    """One lead field and the remote column that carries it."""
+
+    field: str
+    column: str
+    name: str
+    type: str
+    direction: Direction
+    rule: Rule
+    #: remote option -> lead value, lower-cased; the first option of a value is the one to write
+    values: Mapping[str, str] = dataclasses.field(default_factory=dict)
+    #: the options in their own spelling, for writing
+    options: tuple[str, ...] = ()
+
+    @property
+    def kind(self) -> str:
+        return policy.field(self.field).kind
+
+    def decode(self, raw: JSON) -> JSON | Missing:
+        """Returns the canonical value of a cell; MISSING for an option nobody mapped.
+
+        Raises:
+            normalize.Unreadable: the cell holds something this field cannot.
+        """
+        if raw is None or raw == "" or raw == []:
+            return False if self.kind == "boolean" else None
+        if self.values:
+            return self.values.get(str(raw).strip().lower(), MISSING)
+        return DECODERS[self.kind](raw)
+
+    def encode(self, value: JSON) -> JSON:
+        """Returns what to write for a lead value; None clears the cell. Raises `MappingError` where nothing fits."""
+        if is_empty(value):
+            return False if self.type == "checkbox" else None
+        if self.values:
+            return self._option(str(value))
+        if self.type == "singleCollaborator":
+            return {"email": value}
+        if self.kind == "notes":
+            value = notes.render(value)
+        elif isinstance(value, dict | list) and self.type != "multipleSelects":
+            value = json.dumps(value, ensure_ascii=False)
+        if isinstance(value, str) and len(value) > CELL_LIMIT:
+            raise MappingError(
+                f"{self.field} has {len(value):,} characters; a cell of {self.name} holds {CELL_LIMIT:,}."
+            )
+        if self.type == "singleSelect" and self.options and value not in self.options:
+            raise MappingError(f"The column {self.name} has no option {value!r}: add it there, or map another value.")
+        return value
+
+    def _option(self, value: str) -> str:
+        for option in self.options:
+            if self.values.get(option.strip().lower()) == value:
+                return option
+        raise MappingError(f"No option of the column {self.name} is mapped to {value!r}: add one there and map it.")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MappingTable:
+    """The checked mapping of one connection."""
+
+    version: int
+    fields: Mapping[str, Mapped]
+    #: ride-along fields, CRM id and last-modified column, by pseudo-field
+    pseudo: Mapping[str, Mapped]
+
+    def columns(self) -> list[str]:
+        """Returns the ids of the columns an observation must show."""
+        read = [self.pseudo[name].column for name in (CRM_ID, MODIFIED) if name in self.pseudo]
+        return [m.column for m in self.fields.values()] + read
+
+    def observed(self, cells: Mapping[str, JSON]) -> dict[str, JSON]:
+        """Returns a record's raw cells by lead field; columns that were not shown are left out."""
+        return {name: cells[m.column] for name, m in self.fields.items() if m.column in cells}
+
+    def dump(self) -> list[dict[str, JSON]]:
+        """Returns the mapping as it is stored and shown."""
+        return [
+            {
+                "field": m.field,
+                "remote": m.column,
+                "column": m.name,
+                "type": m.type,
+                "direction": m.direction,
+                "rule": m.rule.value,
+                **(
+                    {"values": {o: m.values[o.lower()] for o in m.options if o.lower() in m.values}} if m.values else {}
+                ),
+                **({"options": list(m.options)} if m.options else {}),
+            }
+            for m in (*self.fields.values(), *self.pseudo.values())
+        ]
+
+
+def load(version: int, rows: Iterable[Mapping[str, JSON]]) -> MappingTable:
+    """Returns the mapping that `MappingTable.dump` wrote."""
+    every = [
+        Mapped(
+            field=row["field"],
+            column=row["remote"],
+            name=row["column"],
+            type=row["type"],
+            direction=row["direction"],
+            rule=Rule(row["rule"]),
+            values={option.lower(): value for option, value in row.get("values", {}).items()},
+            options=tuple(row.get("options", ())),
+        )
+        for row in rows
+    ]
+    return MappingTable(
+        version=version,
+        fields={m.field: m for m in every if not _is_pseudo(m.field)},
+        pseudo={m.field: m for m in every if _is_pseudo(m.field)},
+    )
+
+
+def incoming(source: Source) -> MappingTable:
+    """Returns the fixed mapping of a source whose records are read into canonical values before they are stored."""
+    fields = {
+        row.name: Mapped(
+            field=row.name, column=row.name, name=row.name, type="", direction="pull", rule=row.rule(source)
+        )
+        for row in policy.FIELDS.values()
+        if row.rule(source) is not Rule.LOCAL_ONLY
+    }
+    return MappingTable(version=1, fields=fields, pseudo={})
+
+
+def propose(columns: Sequence[ColumnLike]) -> list[dict[str, JSON]]:
+    """Returns the mapping that column names suggest; columns nobody knows are left out."""
+    chosen: dict[str, dict[str, JSON]] = {}
+    for column in columns:
+        name = DEFAULT_COLUMNS.get(column.name.strip().lower())
+        if name is None or name in chosen or (name == "notes" and column.type == "richText"):
+            continue
+        chosen[name] = {"field": name, "remote": column.id}
+    return list(chosen.values())
+
+
+def check(rows: Sequence[Mapping[str, JSON]], columns: Sequence[ColumnLike], *, version: int = 1) -> MappingTable:
+    """Returns the mapping, or raises `MappingError` with one sentence that names the column and the remedy."""
+    by_key = {c.name: c for c in columns} | {c.id: c for c in columns}
+    fields: dict[str, Mapped] = {}
+    pseudo: dict[str, Mapped] = {}
+    for row in rows:
+        name, remote = str(row.get("field", "")), str(row.get("remote", ""))
+        column = by_key.get(remote)
+        if column is None:
+            known = ", ".join(sorted(c.name for c in columns))
+            raise MappingError(f"The table has no column {remote!r} (for {name}): it has {known}.")
+        if name in fields or name in pseudo:
+            raise MappingError(f"The field {name!r} is mapped twice: keep one of the two rows.")
+        target = pseudo if _is_pseudo(name) else fields
+        target[name] = _pseudo(name, column) if _is_pseudo(name) else _mapped(name, column, row)
+    columns_used = [m.column for m in (*fields.values(), *pseudo.values())]
+    if twice := {c for c in columns_used if columns_used.count(c) > 1}:
+        raise MappingError(f"The column {by_key[min(twice)].name!r} is mapped to two fields: keep one of them.")
+    return MappingTable(version=version, fields=fields, pseudo=pseudo)
+
+
+def _is_pseudo(name: str) -> bool:
+    return name in RIDE_ALONG or name in (CRM_ID, MODIFIED)
+
+
+def _pseudo(name: str, column: ColumnLike) -> Mapped:
+    if name != MODIFIED and not column.writable:
+        raise MappingError(f"The column {column.name!r} is read-only there, so {name} cannot be written to it.")
+    if name == MODIFIED and column.type != "lastModifiedTime":
+        raise MappingError(f"The column {column.name!r} is no last-modified-time column: choose one, or leave it out.")
+    direction: Direction = "pull" if name == MODIFIED else "push"
+    return Mapped(
+        field=name, column=column.id, name=column.name, type=column.type,
+        direction=direction, rule=Rule.LOCAL_ONLY, options=column.options,
+    )  # fmt: skip
+
+
+def _mapped(name: str, column: ColumnLike, row: Mapping[str, JSON]) -> Mapped:
+    try:
+        rule = policy.field(name).rule(Source.AIRTABLE)
+    except KeyError:
+        known = ", ".join(policy.FIELDS)
+        raise MappingError(f"There is no lead field {name!r}: use custom.<key>, or one of {known}.") from None
+    if rule is Rule.LOCAL_ONLY or (rule is Rule.DEEP_MERGE and name == "metadata"):
+        raise MappingError(f"The field {name!r} is never exchanged with a table: leave it out.")
+    direction: Direction = row.get("direction") or ("both" if column.writable and rule in TWO_WAY else "pull")
+    if direction not in ("pull", "push", "both"):
+        raise MappingError(f"The direction of {name!r} is {direction!r}: it is pull, push or both.")
+    if direction != "pull" and not column.writable:
+        raise MappingError(f"The column {column.name!r} is read-only there: map {name} with direction pull.")
+    if direction != "pull" and rule not in TWO_WAY:
+        raise MappingError(f"The field {name!r} only comes in: map it with direction pull.")
+    if name == "notes" and column.type == "richText":
+        raise MappingError(
+            f"The column {column.name!r} is rich text, which Airtable rewrites: map notes to a plain long text column."
+        )
+    return Mapped(
+        field=name, column=column.id, name=column.name, type=column.type, direction=direction,
+        rule=_tightened(name, rule, row.get("rule")),
+        values=_values(name, column, row.get("values")), options=column.options,
+    )  # fmt: skip
+
+
+def _tightened(name: str, rule: Rule, wanted: JSON) -> Rule:
+    """A mapping may choose the ladder for the status; nothing looser than the policy."""
+    if wanted is None or wanted == rule:
+        return rule
+    if name == "status" and wanted == Rule.LADDER:
+        return Rule.LADDER
+    raise MappingError(f"The rule of {name!r} is {rule.value} and cannot become {wanted!r}.")
+
+
+def _values(name: str, column: ColumnLike, wanted: JSON) -> dict[str, str]:
+    """Returns the option map of a status column: as given, or by the options' names."""
+    if name != "status" and not wanted:
+        return {}
+    if isinstance(wanted, Mapping):
+        if name == "status" and (unknown := sorted(set(wanted.values()) - set(STATUS_LADDER))):
+            raise MappingError(f"There is no status {unknown[0]!r}: it is one of {', '.join(STATUS_LADDER)}.")
+        if column.options and (missing := sorted(set(wanted) - set(column.options))):
+            raise MappingError(f"The column {column.name!r} has no option {missing[0]!r}: add it there, or unmap it.")
+        return {str(option).strip().lower(): str(value) for option, value in wanted.items()}
+    slugs = {option: re.sub(r"[^a-z]+", "_", option.strip().lower()).strip("_") for option in column.options}
+    return {option.strip().lower(): slug for option, slug in slugs.items() if slug in STATUS_LADDER}
+
+
+def _status(raw: JSON) -> JSON | Missing:
+    slug = re.sub(r"[^a-z]+", "_", str(raw).strip().lower()).strip("_")
+    return slug if slug in STATUS_LADDER else MISSING
+
+
+def _collaborator(raw: JSON) -> JSON:
+    return normalize.email(raw.get("email") if isinstance(raw, Mapping) else raw)
+
+
+def _set(raw: JSON) -> JSON:
+    items = raw if isinstance(raw, list) else str(raw).split(",")
+    return sorted({text for item in items if (text := normalize.text(item))}) or None
+
+
+DECODERS: dict[str, Callable[[JSON], JSON | Missing]] = {
+    "text": normalize.text,
+    "name": normalize.text,
+    "email": _collaborator,
+    "phone": normalize.phone,
+    "linkedin": normalize.linkedin,
+    "url": normalize.url,
+    "domain": normalize.domain,
+    "instant": normalize.instant,
+    "date": normalize.date,
+    "boolean": normalize.boolean,
+    "integer": normalize.integer,
+    "number": normalize.number,
+    "status": _status,
+    "delivery": normalize.text,
+    "set": _set,
+    "notes": normalize.text,
+    "object": lambda raw: raw,
+    "any": lambda raw: raw,
+}

@@ -1,0 +1,398 @@
+"""One field of one link, three ways: the state machine behind every field that goes both ways.
+
+A source speaks only when it says something new. The base remembers what each side held when they last agreed: `remote`
+as the provider showed it (raw), `local` as the lead had it. News is a difference from the base; an observation equal to
+the base is old news whatever the lead says now, and one equal to a value we sent is our own echo. From this follow,
+without comparing clocks: no sync loops, no refilling of what a person cleared, no fight over a corrected value.
+
+Nothing here knows the database, the provider or the time. Rejected: timestamps instead of a base (they cannot tell an
+edit from an echo), and one winner per record (it erases the other side's unrelated edit).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from enum import StrEnum
+
+from app.domain.policy import Rule
+from app.domain.values import JSON, MISSING, Missing, is_empty
+
+#: How long a value whose write was given up may still turn up as our own echo, in seconds.
+GHOST_SECONDS = 15 * 60
+#: A remote that undoes our confirmed write this often, within this many seconds, without a person in between, flaps.
+FLAPS, FLAP_SECONDS = 3, 60 * 60
+
+
+class State(StrEnum):
+    """Where a field of a link stands."""
+
+    #: both sides hold what base says
+    AGREED = "agreed"
+    #: the lead has news the provider must get
+    PENDING = "pending"
+    #: a value was sent and is not confirmed yet
+    INFLIGHT = "inflight"
+    #: a conflict waits for a person; base is frozen on both sides
+    HELD = "held"
+    #: the sides differ and that is accepted, with a reason
+    DIVERGED = "diverged"
+
+
+class Strategy(StrEnum):
+    """Who wins when both sides bring news for one field."""
+
+    REMOTE_WINS = "remote_wins"
+    LAST_MODIFIED_WINS = "last_modified_wins"
+    LOCAL_WINS = "local_wins"
+    MANUAL = "manual"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sent:
+    """A value that left for the provider, stored before it was sent."""
+
+    remote: JSON
+    local: JSON
+    #: the instant until which the call may still be in the air (in flight), or may still land (ghost)
+    until: str
+    #: what the provider showed before, kept where the value came from another connection (see `Flapping`)
+    replaced: JSON | Missing = MISSING
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Flapping:
+    """How often the remote undid our own confirmed write."""
+
+    #: what our write replaced
+    replaced: JSON
+    since: str
+    times: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Cell:
+    """What a link remembers of one field."""
+
+    state: State = State.AGREED
+    #: base: what the provider last showed (raw), and the lead's value at that moment; MISSING before first contact
+    remote: JSON | Missing = MISSING
+    local: JSON | Missing = MISSING
+    sent: Sent | None = None
+    ghost: Sent | None = None
+    #: observations that started before this instant say nothing about this field
+    fresh: str | None = None
+    #: why it is held or diverged
+    reason: str | None = None
+    #: diverged: what the other side holds; held: [there, here] as the open item shows them
+    other: JSON = None
+    flapping: Flapping | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Seen:
+    """What an observation showed of a field: raw, and in canonical form (or why it has none)."""
+
+    raw: JSON
+    value: JSON
+    #: when the request that showed it started
+    at: str
+    #: why the value cannot be taken ("… is not an e-mail address"), or None
+    refused: str | None = None
+    #: the record's own modification time, where the provider tells it
+    modified_at: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Here:
+    """The lead's side of a field."""
+
+    value: JSON
+    #: a person or an authority emptied it on purpose
+    cleared: bool = False
+    #: it holds a default, or a half of a name, that nobody gave: it yields like an empty value
+    yields: bool = False
+    #: the authority connection its value came from; None: a person, or no authority
+    origin: str | None = None
+    #: when it was set
+    at: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class How:
+    """The rule a field meets on one connection."""
+
+    rule: Rule
+    connection: str
+    strategy: Strategy = Strategy.REMOTE_WINS
+    #: direction "push": the provider is told, never asked
+    push_only: bool = False
+    #: tells whether this connection outranks the given one
+    outranks: Callable[[str], bool] = lambda _other: True
+    #: tells whether a value belongs to another lead already, and which
+    taken: Callable[[JSON], str | None] = lambda _value: None
+    #: canonical agreement of a lead value and an observed one
+    same: Callable[[JSON, JSON], bool] = lambda here, there: bool(here == there)
+    #: for rules that unite both sides: (base local, here, there) -> united, and what of it is there already
+    unite: Callable[[JSON | Missing, JSON, JSON], tuple[JSON, JSON]] | None = None
+    #: the ladder's rank, for rule `ladder`
+    rank: Callable[[JSON], int] = lambda _value: 0
+    #: what a lead value looks like when it stands in a base
+    freeze: Callable[[JSON], JSON] = lambda value: value
+    #: the mapping has changed since the base was read
+    rebase: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Conflict:
+    """Both sides brought news: the three values, and who won (None: a person decides)."""
+
+    base: JSON | Missing
+    local: JSON
+    remote: JSON
+    winner: str | None
+    why: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Verdict:
+    """What one observation, or one edit, means for a field."""
+
+    cell: Cell
+    #: the lead's new value; MISSING: it stays
+    value: JSON | Missing = MISSING
+    conflict: Conflict | None = None
+    #: the value was refused, and why
+    refused: str | None = None
+    #: an observation came too early to count: look again
+    reread: bool = False
+
+
+def judge(cell: Cell, seen: Seen | None, here: Here, how: How) -> Verdict:
+    """Decides one two-way field: the provider shows `seen` (None: nothing), the lead holds `here`."""
+    if seen is None:
+        return Verdict(cell=_mark_local_news(cell, here, how))
+    if cell.fresh is not None and seen.at < cell.fresh and seen.raw != cell.remote:
+        # asked for before our own write was answered, so it cannot know better
+        return Verdict(cell=_mark_local_news(cell, here, how), reread=True)
+    cell = _hear_echo(cell, seen, how)
+    if cell.state is State.INFLIGHT:
+        return Verdict(cell=cell, reread=True)
+    if seen.refused is None and how.same(here.value, seen.value):
+        return Verdict(cell=_agreed(cell, seen, how.freeze(here.value)))
+    if how.rebase and cell.state in (State.AGREED, State.DIVERGED) and cell.remote is not MISSING:
+        return Verdict(cell=_diverged(cell, seen, how.freeze(here.value), "the mapping changed"))
+    if how.rebase and cell.remote is not MISSING:
+        cell = replace(cell, remote=seen.raw)
+    return _hear_news(cell, seen, here, how)
+
+
+def _hear_news(cell: Cell, seen: Seen, here: Here, how: How) -> Verdict:
+    """The sides differ: finds out which of them says something new, and what the rule makes of it."""
+    remote_news = cell.remote is MISSING or seen.raw != cell.remote
+    local_news = cell.state is State.PENDING or cell.local is MISSING or how.freeze(here.value) != cell.local
+    if cell.state is State.HELD:
+        return _held_again(cell, seen, here, how, remote_news, local_news)
+    if not remote_news:
+        return Verdict(cell=_mark_local_news(cell, here, how))
+    return _remote_news(cell, seen, here, how, local_news)
+
+
+def _remote_news(cell: Cell, seen: Seen, here: Here, how: How, local_news: bool) -> Verdict:
+    if seen.refused is not None:
+        return _refused(cell, seen, here, how, seen.refused)
+    if how.push_only:
+        return _push_only(cell, seen, here, how)
+    if (owner := how.taken(seen.value)) is not None:
+        return _collision(cell, seen, here, owner)
+    if how.unite is not None:
+        return _united(cell, seen, here, how)
+    if cell.remote is MISSING:
+        return _first_contact(cell, seen, here, how)
+    if how.rule is Rule.LADDER:
+        return _ladder(cell, seen, here, how)
+    if local_news:
+        return _conflict(cell, seen, here, how)
+    return _accepted(cell, seen, here, how)
+
+
+def confirmed(cell: Cell, answered: JSON, at: str) -> Cell:
+    """Records that a write was answered: the base is what the provider answered and what we sent."""
+    assert cell.sent is not None
+    sent = cell.sent
+    flapping = cell.flapping
+    if sent.replaced is not MISSING:
+        known = flapping is not None and flapping.replaced == sent.replaced
+        flapping = flapping if known else Flapping(replaced=sent.replaced, since=at)
+    return Cell(remote=answered, local=sent.local, fresh=at, flapping=flapping)
+
+
+def _mark_local_news(cell: Cell, here: Here, how: How) -> Cell:
+    """Turns a lead value that differs from the base into work; a field that waits for something else keeps waiting."""
+    if cell.state not in (State.AGREED, State.DIVERGED) or cell.local is MISSING:
+        return cell
+    if how.freeze(here.value) == cell.local:
+        return cell
+    return replace(cell, state=State.PENDING, reason=None, other=None)
+
+
+def _hear_echo(cell: Cell, seen: Seen, how: How) -> Cell:
+    """Recognises a value we wrote ourselves: one in flight, or one whose write was given up but landed after all."""
+    if (sent := cell.sent) is not None:
+        if seen.raw == sent.remote or (seen.refused is None and how.same(sent.local, seen.value)):
+            return confirmed(cell, seen.raw, seen.at)
+        if seen.at < sent.until:
+            return cell
+        # The write did not happen, or not yet: the value is derived anew, and remembered in case it still lands.
+        ghost = replace(sent, until=later(seen.at, GHOST_SECONDS))
+        return replace(cell, state=State.PENDING, sent=None, ghost=ghost)
+    if cell.ghost is not None:
+        if seen.at >= cell.ghost.until:
+            return replace(cell, ghost=None)
+        if seen.raw == cell.ghost.remote and cell.state is not State.HELD:
+            return Cell(remote=seen.raw, local=cell.ghost.local, ghost=cell.ghost)
+    return cell
+
+
+def _push_only(cell: Cell, seen: Seen, here: Here, how: How) -> Verdict:
+    if cell.remote is MISSING and is_empty(seen.value):
+        return Verdict(cell=_pending(cell, seen, seen.value))
+    return _refused(cell, seen, here, how, "this column is only written, never read")
+
+
+def _agreed(cell: Cell, seen: Seen, local: JSON) -> Cell:
+    ghost = cell.ghost if cell.ghost and seen.at < cell.ghost.until else None
+    return Cell(remote=seen.raw, local=local, ghost=ghost, flapping=cell.flapping)
+
+
+def _diverged(cell: Cell, seen: Seen, local: JSON, reason: str) -> Cell:
+    other = seen.raw if seen.refused else seen.value
+    return Cell(
+        state=State.DIVERGED,
+        remote=seen.raw, local=local, reason=reason, other=other,
+        ghost=cell.ghost, flapping=cell.flapping,
+    )  # fmt: skip
+
+
+def _pending(cell: Cell, seen: Seen, local: JSON | Missing) -> Cell:
+    return Cell(state=State.PENDING, remote=seen.raw, local=local, ghost=cell.ghost, flapping=cell.flapping)
+
+
+def _refused(cell: Cell, seen: Seen, here: Here, how: How, reason: str) -> Verdict:
+    """News that the rule does not accept: judged once, kept visible. Unsent news of the lead goes on its way."""
+    local = how.freeze(here.value)
+    if cell.state is State.PENDING or (cell.local is not MISSING and cell.local != local):
+        return Verdict(cell=_pending(cell, seen, cell.local), refused=reason)
+    return Verdict(cell=_diverged(cell, seen, local, reason), refused=reason)
+
+
+def _accepted(cell: Cell, seen: Seen, here: Here, how: How, conflict: Conflict | None = None) -> Verdict:
+    flapping = _flap(cell, seen, here)
+    if flapping is not None and flapping.times >= FLAPS:
+        reason = f"the other side undid our write {flapping.times} times; settle it there, or edit the field here"
+        flapped = _diverged(cell, seen, how.freeze(here.value), reason)
+        return Verdict(cell=replace(flapped, flapping=None), refused=reason)
+    agreed = _agreed(cell, seen, how.freeze(seen.value))
+    return Verdict(cell=replace(agreed, flapping=flapping), value=seen.value, conflict=conflict)
+
+
+def _flap(cell: Cell, seen: Seen, here: Here) -> Flapping | None:
+    """Counts a remote change that restores exactly what our last write replaced, with no person's edit in between."""
+    flapping = cell.flapping
+    if flapping is None or seen.at >= later(flapping.since, FLAP_SECONDS):
+        return None
+    if seen.raw != flapping.replaced or here.origin is None:
+        return None
+    return replace(flapping, times=flapping.times + 1)
+
+
+def _first_contact(cell: Cell, seen: Seen, here: Here, how: How) -> Verdict:
+    """No base yet: an empty side takes the other's value, an empty never clears, two values meet the rule."""
+    if here.cleared and not is_empty(seen.value):
+        return Verdict(cell=_pending(cell, seen, how.freeze(seen.value)), refused="a person cleared this field here")
+    if is_empty(seen.value):
+        return Verdict(cell=_pending(cell, seen, seen.value))
+    if is_empty(here.value) or here.yields:
+        return _accepted(cell, seen, here, how)
+    if how.rule is Rule.LADDER:
+        return _ladder(cell, seen, here, how)
+    return _conflict(cell, seen, here, how)
+
+
+def _ladder(cell: Cell, seen: Seen, here: Here, how: How) -> Verdict:
+    """Only climbs; a lower rank there is judged once and left."""
+    if how.rank(seen.value) > how.rank(here.value):
+        return _accepted(cell, seen, here, how)
+    return _refused(cell, seen, here, how, "the status only climbs")
+
+
+def _united(cell: Cell, seen: Seen, here: Here, how: How) -> Verdict:
+    """Both sides' additions and removals are taken; what the other side lacks afterwards is pushed."""
+    assert how.unite is not None
+    united, there = how.unite(cell.local, here.value, seen.value)
+    value = MISSING if united == here.value else united
+    if how.same(united, seen.value):
+        return Verdict(cell=_agreed(cell, seen, how.freeze(united)), value=value)
+    return Verdict(cell=_pending(cell, seen, there), value=value)
+
+
+def _conflict(cell: Cell, seen: Seen, here: Here, how: How) -> Verdict:
+    """Both sides brought news: a stronger connection, or the strategy, decides; the three values are always kept."""
+    winner, why = _winner(seen, here, how)
+    conflict = Conflict(base=cell.local, local=here.value, remote=seen.value, winner=winner, why=why)
+    match winner:
+        case "remote":
+            return _accepted(cell, seen, here, how, conflict)
+        case "local":
+            return Verdict(cell=_pending(cell, seen, cell.local), conflict=conflict)
+    return _held(cell, seen, here, "conflict", conflict)
+
+
+def _held(cell: Cell, seen: Seen, here: Here, reason: str, conflict: Conflict) -> Verdict:
+    held = replace(cell, state=State.HELD, reason=reason, other=[seen.value, here.value])
+    return Verdict(cell=held, conflict=None if held == cell else conflict)
+
+
+def _winner(seen: Seen, here: Here, how: How) -> tuple[str | None, str]:
+    if here.origin is not None and here.origin != how.connection:
+        if how.outranks(here.origin):
+            return "remote", "this connection outranks the one the lead's value came from"
+        return "local", "the lead's value came from a connection that outranks this one"
+    match how.strategy:
+        case Strategy.REMOTE_WINS:
+            return "remote", "the connection's strategy is remote_wins"
+        case Strategy.LOCAL_WINS:
+            return "local", "the connection's strategy is local_wins"
+        case Strategy.LAST_MODIFIED_WINS:
+            # a tie goes to the remote: its times have whole seconds only
+            if (seen.modified_at or seen.at) >= here.at:
+                return "remote", "the record there was modified last"
+            return "local", "the lead was modified last"
+        case Strategy.MANUAL:
+            return None, "the connection's strategy is manual"
+
+
+def _collision(cell: Cell, seen: Seen, here: Here, owner: str) -> Verdict:
+    """The value belongs to another lead: held until a person says who is who."""
+    why = f"another lead ({owner}) has this value"
+    conflict = Conflict(base=cell.local, local=here.value, remote=seen.value, winner=None, why=why)
+    return _held(cell, seen, here, "collision", conflict)
+
+
+def _held_again(cell: Cell, seen: Seen, here: Here, how: How, remote_news: bool, local_news: bool) -> Verdict:
+    """Derives a held field anew from its frozen base: with news on one side only, that side's news takes its way."""
+    thawed = replace(cell, state=State.AGREED, reason=None, other=None)
+    if remote_news and local_news and cell.reason == "conflict" and seen.refused is None:
+        winner, why = _winner(seen, here, how)
+        conflict = Conflict(base=cell.local, local=here.value, remote=seen.value, winner=winner, why=why)
+        return _held(cell, seen, here, "conflict", conflict) if winner is None else _conflict(thawed, seen, here, how)
+    if remote_news and (owner := how.taken(seen.value)) is not None:
+        return _collision(cell, seen, here, owner)
+    return judge(thawed, seen, here, how)
+
+
+def later(instant: str, seconds: float) -> str:
+    """Returns the instant `seconds` after `instant`."""
+    moved = datetime.fromisoformat(instant) + timedelta(seconds=seconds)
+    return moved.strftime("%Y-%m-%dT%H:%M:%S.") + f"{moved.microsecond // 1000:03d}Z"

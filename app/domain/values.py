@@ -1,0 +1,29 @@
+"""Lead values are JSON values in one canonical form; empty and missing are two different things.
+
+None is *empty*. `MISSING` is *not shown*: it means nothing, ever, and never enters a base.
+Instants are `YYYY-MM-DDTHH:MM:SS.mmmZ` strings, so that they sort as text; sets are sorted lists without repeats.
+"""
+
+from __future__ import annotations
+
+from enum import Enum
+from typing import Any, Final, Literal
+
+JSON = Any
+
+
+class Missing(Enum):
+    """The type of `MISSING`."""
+
+    MISSING = "missing"
+
+    def __repr__(self) -> str:
+        return "MISSING"
+
+
+MISSING: Final[Literal[Missing.MISSING]] = Missing.MISSING
+
+
+def is_empty(value: JSON) -> bool:
+    """Tells whether a lead value says nothing (false and 0 say something)."""
+    return value is None or value == [] or value == {} or value == ""

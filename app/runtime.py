@@ -1,0 +1,221 @@
+"""The composition root: opens what the service runs on, and is the only place that names vendors."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import hashlib
+import random
+from collections.abc import AsyncIterator, Callable
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+
+import httpx
+
+from app.db import connections, embedded, links, migrate, runs
+from app.db.buckets import SharedLimiter
+from app.db.connections import Stored
+from app.db.session import Database, Probe, Tenant
+from app.domain import instantly as instantly_words
+from app.domain import mapping
+from app.domain.mapping import CRM_ID, MODIFIED, MappingTable
+from app.providers.airtable import Airtable
+from app.providers.base import Clock, Column, Limiter, Provider, Record
+from app.providers.instantly import Instantly
+from app.settings import Settings
+from app.sync.job import Adapter, Suppressed
+from app.vault import Vault, local_key
+
+DATABASE = "leadkeeper"
+
+
+class WallClock:
+    """The time of this machine, for waiting and for reading HTTP dates; what is stored carries the database's time."""
+
+    def now(self) -> datetime:
+        return datetime.now(UTC)  # noqa: TID251 - the one wall clock of the service
+
+    async def sleep(self, seconds: float) -> None:
+        await asyncio.sleep(seconds)
+
+
+@dataclass(slots=True, kw_only=True)
+class Runtime:
+    """What the entry points hand to the stages."""
+
+    settings: Settings
+    db: Database
+    vault: Vault
+    http: httpx.AsyncClient
+    clock: Clock
+    limiter: Limiter
+    rng: random.Random = field(default_factory=random.Random)
+    server: embedded.EmbeddedPostgres | None = None
+
+    @contextlib.asynccontextmanager
+    async def adapter(self, db: Database, tenant: Tenant, connection: Stored) -> AsyncIterator[Adapter]:
+        """Opens a connection's provider for one turn, and counts its calls against the month."""
+        calls = [0]
+
+        def count(_what: str, _status: int) -> None:
+            calls[0] += 1
+
+        async with db.transaction(tenant) as tx:
+            sealed = await connections.secret(tx, connection.account_id)
+        assert sealed is not None
+        provider = self.provider(
+            connection.provider, connection.config, self.vault.open(sealed), connection.table, count
+        )
+        try:
+            yield self._adapt(connection, provider)
+        finally:
+            await provider.close()
+            if calls[0]:
+                async with db.transaction(tenant) as tx:
+                    await runs.add_calls(tx, connection.id, calls[0])
+
+    def provider(
+        self,
+        kind: str,
+        config: dict[str, object],
+        secret: dict[str, str],
+        table: MappingTable,
+        on_call: Callable[[str, int], None] | None = None,
+    ) -> Provider:
+        """Makes a provider's client."""
+        if kind == "instantly":
+            ids = config.get("campaign_ids")
+            return Instantly(
+                client=self.http,
+                api_url=self.settings.instantly_api_url,
+                api_key=secret["api_key"],
+                campaign_ids=ids if isinstance(ids, list) else None,
+                limiter=self.limiter,
+                clock=self.clock,
+                rng=self.rng,
+                pacing_seconds=float(str(config.get("pacing_seconds", 0.5))),
+                on_call=on_call,
+            )
+        modified = table.pseudo.get(MODIFIED)
+        return Airtable(
+            client=self.http,
+            api_url=self.settings.airtable_api_url,
+            token=secret["token"],
+            base_id=str(config["base_id"]),
+            table_id=str(config["table_id"]),
+            columns=table.columns(),
+            checkboxes=frozenset(m.column for m in table.fields.values() if m.type == "checkbox"),
+            modified_column=modified.column if modified else None,
+            limiter=self.limiter,
+            clock=self.clock,
+            rng=self.rng,
+            on_call=on_call,
+        )
+
+    def _adapt(self, connection: Stored, provider: Provider) -> Adapter:
+        if connection.provider == "instantly":
+            return Adapter(
+                provider=provider,
+                observe=_observe_instantly,
+                suppressed=_suppressed,
+                fingerprint=self.vault.address,
+                many_per_lead=True,
+            )
+        table = connection.table
+        return Adapter(provider=provider, observe=lambda record: _observe_airtable(table, record))
+
+
+def _observe_airtable(table: MappingTable, record: Record) -> links.Observation:
+    crm = table.pseudo.get(CRM_ID)
+    return links.Observation(
+        key=record.key,
+        remote_id=record.remote_id,
+        observed=instantly_words.scrubbed(table.observed(record.cells)),
+        created_at=record.created_at,
+        modified_at=record.modified_at,
+        raw={"crm_id": record.cells[crm.column]} if crm and crm.column in record.cells else None,
+    )
+
+
+def _observe_instantly(record: Record) -> links.Observation:
+    raw = record.raw or {}
+    return links.Observation(
+        key=record.key,
+        remote_id=record.remote_id,
+        observed=instantly_words.observe(raw),
+        created_at=record.created_at,
+        raw=instantly_words.scrubbed(raw),
+        namespace=_namespace(str(raw.get("campaign") or "")),
+    )
+
+
+def _namespace(campaign_id: str) -> str:
+    """Names a campaign without naming Instantly's id, which clients never see."""
+    return "instantly:" + hashlib.sha256(campaign_id.encode()).hexdigest()[:12]
+
+
+def _suppressed(record: Record) -> Suppressed | None:
+    raw = record.raw or {}
+    reason = instantly_words.suppression(raw)
+    email = raw.get("email")
+    if reason is None or not isinstance(email, str):
+        return None
+    scope = "workspace" if reason == "bounced" else _namespace(str(raw.get("campaign") or ""))
+    return Suppressed(email=email, scope=scope, reason=reason)
+
+
+@contextlib.asynccontextmanager
+async def opened(
+    settings: Settings,
+    *,
+    clock: Clock | None = None,
+    transport: httpx.AsyncBaseTransport | None = None,
+    probe: Probe | None = None,
+    rng: random.Random | None = None,
+) -> AsyncIterator[Runtime]:
+    """Opens the runtime: starts and migrates the embedded Postgres where there is no `DATABASE_URL`.
+
+    `clock`, `transport`, `probe` and `rng` are a simulation's; with a clock the database's own time is not asked.
+    """
+    server = None
+    app_url = settings.database_url
+    if app_url is None:
+        server = await asyncio.to_thread(embedded.start, settings.data_dir / "pg")
+        owner_url, app_url = await migrate.create_embedded(server, DATABASE)
+        await migrate.migrate(owner_url, app_url)
+    secret = settings.secret_key.get_secret_value() if settings.secret_key else local_key(settings.data_dir)
+    async with contextlib.AsyncExitStack() as stack:
+        if server is not None:
+            stack.callback(server.stop)
+        db = await Database.open(app_url, size=settings.database_pool, clock=clock, probe=probe)
+        stack.push_async_callback(db.close)
+        http = await stack.enter_async_context(
+            httpx.AsyncClient(transport=transport, follow_redirects=False, trust_env=False)
+        )
+        wall = clock or WallClock()
+        yield Runtime(
+            settings=settings,
+            db=db,
+            vault=Vault(secret),
+            http=http,
+            clock=wall,
+            limiter=SharedLimiter(db, wall),
+            rng=rng or random.Random(),
+            server=server,
+        )
+
+
+async def probe_account(runtime: Runtime, kind: str, config: dict[str, object], secret: dict[str, str]) -> list[Column]:
+    """Asks the provider for the target's columns; raises a `ProviderError` that says what is missing."""
+    provider = runtime.provider(kind, config, secret, mapping.MappingTable(version=1, fields={}, pseudo={}))
+    try:
+        return await provider.schema()
+    finally:
+        await provider.close()
+
+
+def target_of(kind: str, config: dict[str, object], secret_fingerprint: str) -> str:
+    """Names what a connection keeps in agreement, so that the same target is not connected twice."""
+    if kind == "airtable":
+        return f"airtable:{config['base_id']}/{config['table_id']}"
+    return f"{kind}:{secret_fingerprint[:16]}"

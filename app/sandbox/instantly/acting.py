@@ -1,0 +1,70 @@
+"""The control endpoint through which somebody plays prospect or user:
+
+    POST /_sandbox/act  {"lead": id or address, "campaign": id (optional), "do": what, ...}
+
+`do` is one of send, open, click, reply, bounce, unsubscribe, interest, delete, move, edit; the further keys are the
+arguments of the store's method (`step`, `positive`, `text`, `auto`; `value` for interest; `to` for move; `fields` and
+`custom_variables` for edit). An address that is in several campaigns acts in all of them unless `campaign` is given.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+
+from app.sandbox.core import json_response
+from app.sandbox.instantly.records import Json, Lead
+from app.sandbox.instantly.store import Refused, Store
+
+Act = Callable[[str, Json], Lead]
+
+
+def act_route(store: Store) -> Route:
+    """Returns the route of the endpoint."""
+
+    async def act(request: Request) -> Response:
+        store.settle()
+        asked = await request.json()
+        rows = _rows(store, str(asked.get("lead", "")), asked.get("campaign"))
+        if not rows:
+            return json_response({"error": f"No lead {asked.get('lead')!r} in this workspace."}, 404)
+        deeds = _deeds(store)
+        deed = deeds.get(asked.get("do"))
+        if deed is None:
+            known = ", ".join(sorted(deeds))
+            return json_response({"error": f"Nothing is called {asked.get('do')!r}; there are {known}."}, 422)
+        arguments = {key: value for key, value in asked.items() if key not in ("lead", "campaign", "do")}
+        try:
+            done = [deed(lead.id, arguments).render() for lead in rows]
+        except (Refused, TypeError, KeyError) as exc:
+            return json_response({"error": str(exc)}, 422)
+        return json_response({"leads": done})
+
+    return Route("/_sandbox/act", act, methods=["POST"])
+
+
+def _rows(store: Store, named: str, campaign: str | None) -> list[Lead]:
+    ids = [named] if named in store.leads else store.shelf.by_email.get(named.lower(), ())
+    leads = [store.leads[lead_id] for lead_id in ids]
+    return [lead for lead in leads if campaign in (None, lead.campaign)]
+
+
+def _deeds(store: Store) -> dict[Any, Act]:
+    return {
+        "send": lambda lead_id, more: store.send(lead_id, **more),
+        "open": lambda lead_id, more: store.open(lead_id, **more),
+        "click": lambda lead_id, more: store.click(lead_id, **more),
+        "reply": lambda lead_id, more: store.reply(lead_id, **more),
+        "bounce": lambda lead_id, more: store.bounce(lead_id, **more),
+        "unsubscribe": lambda lead_id, more: store.unsubscribe(lead_id, **more),
+        "interest": lambda lead_id, more: store.set_interest(lead_id, more["value"]),
+        "delete": lambda lead_id, _more: store.delete(lead_id),
+        "move": lambda lead_id, more: store.move(lead_id, more["to"]),
+        "edit": lambda lead_id, more: store.edit(
+            lead_id, custom_variables=more.get("custom_variables"), **more.get("fields", {})
+        ),
+    }

@@ -1,0 +1,340 @@
+"""Instantly's API v2 as a local ASGI server; it answers for one workspace, with Instantly's own oddities.
+
+Left out, and answered with 404: bulk add and bulk delete, merge, lead lists and labels, subsequences, webhooks,
+analytics beyond the basic counters. `queries`, `smart_view_id` and `esg_code` of lead filters have no effect.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from datetime import UTC, datetime
+from typing import TypeVar
+
+from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+from starlette.types import ASGIApp
+
+from app.sandbox.core import Clock, Fault, Funnel, Handler, MovableClock, Sandbox, control_routes, json_response
+from app.sandbox.instantly.acting import act_route
+from app.sandbox.instantly.limits import Limits
+from app.sandbox.instantly.listing import count_campaign, page, page_size, select_leads, select_mails
+from app.sandbox.instantly.records import Campaign, Json, Lead, stamp
+from app.sandbox.instantly.store import Refused, Store
+from app.sandbox.instantly.switches import Switches
+from app.sandbox.instantly.wire import (
+    CREATE_LEAD,
+    INTEREST,
+    LIST_LEADS,
+    MOVE_LEADS,
+    NOT_FOUND,
+    PATCH_LEAD,
+    Asked,
+    Refusal,
+    checked,
+    flag,
+    read,
+)
+
+Row = TypeVar("Row")
+Answer = Callable[[Asked], Response]
+
+
+class InstantlySandbox:
+    """A local Instantly workspace: `app` serves it, `store` is what it holds, `sandbox` its clock, faults and log."""
+
+    def __init__(self, *, clock: Clock | None = None, seed: int = 1, switches: Switches | None = None) -> None:
+        self.switches = switches or Switches()
+        self.sandbox = Sandbox(clock=clock or MovableClock(), seed=seed, switches=self.switches)
+        self.store = Store(self.sandbox)
+        routes = [*_Api(self.store, Limits(self.sandbox.clock)).routes(), act_route(self.store)]
+        for path, handler in control_routes(self.sandbox).items():
+            routes.append(Route(path, handler, methods=["GET", "POST", "PATCH", "DELETE"]))
+        inner = Starlette(routes=routes, exception_handlers={Refusal: _refused, HTTPException: _no_route})
+        self.app: ASGIApp = Funnel(inner, sandbox=self.sandbox, refuse=refuse_fault)
+
+
+class _Api:
+    def __init__(self, store: Store, limits: Limits) -> None:
+        self._store = store
+        self._limits = limits
+
+    def routes(self) -> list[Route]:
+        table: list[tuple[str, str, str, Answer]] = [
+            ("GET", "/workspaces/current", "workspaces:read", self._workspace),
+            ("GET", "/campaigns", "campaigns:read", self._list_campaigns),
+            ("GET", "/campaigns/analytics", "campaigns:read", self._analytics),
+            ("GET", "/campaigns/search-by-contact", "campaigns:read", self._memberships),
+            ("GET", "/campaigns/{id}", "campaigns:read", self._get_campaign),
+            ("POST", "/leads/list", "leads:read", self._list_leads),
+            ("POST", "/leads/update-interest-status", "leads:update", self._update_interest),
+            ("POST", "/leads/move", "leads:update", self._move),
+            ("POST", "/leads", "leads:create", self._create_lead),
+            ("GET", "/leads/{id}", "leads:read", self._get_lead),
+            ("PATCH", "/leads/{id}", "leads:update", self._patch_lead),
+            ("DELETE", "/leads/{id}", "leads:delete", self._delete_lead),
+            ("GET", "/emails", "emails:read", self._list_mails),
+            ("GET", "/emails/{id}", "emails:read", self._get_mail),
+            ("GET", "/background-jobs/{id}", "background-jobs:read", self._get_job),
+        ]
+        return [
+            Route("/api/v2" + path, self._guarded(scope, answer), methods=[method])
+            for method, path, scope, answer in table
+        ]
+
+    def _guarded(self, scope: str, answer: Answer) -> Handler:
+        async def handle(request: Request) -> Response:
+            self._store.settle()
+            if self._store.switches.refuse_urllib and "Python-urllib" in request.headers.get("user-agent", ""):
+                return Response("<html><title>403 Forbidden</title></html>", 403, media_type="text/html")
+            self._authorize(request, scope)
+            self._admit(request)
+            return answer(await read(request, self._store.switches))
+
+        return handle
+
+    def _authorize(self, request: Request, scope: str) -> None:
+        header = request.headers.get("authorization")
+        if header is None:
+            raise Refusal(401, "Missing Authorization header")
+        scheme, _, key = header.partition(" ")
+        scopes = self._store.keys.get(key) if scheme.lower() == "bearer" else None
+        if scopes is None:
+            raise Refusal(401, "Invalid API key")
+        resource, _, action = scope.partition(":")
+        if scopes.isdisjoint({scope, f"{resource}:all", f"all:{action}", "all:all"}):
+            raise Refusal(403, f"Missing scope {scope}")
+
+    def _admit(self, request: Request) -> None:
+        switches = self._store.switches
+        if not switches.rate_limits:
+            return
+        wait = self._limits.admit(request.url.path, count_refused=switches.refused_calls_count)
+        if wait is not None:
+            raise Refusal(429, "Rate limit exceeded", retry_after=wait if switches.retry_after else None)
+
+    # -- workspace and campaigns
+
+    def _workspace(self, _asked: Asked) -> Response:
+        created = stamp(self._store.created)
+        return json_response(
+            {
+                "id": self._store.workspace_id,
+                "name": "Sandbox workspace",
+                "owner": self._store.owner_id,
+                "plan_id": "pid_hg_v1",
+                "timestamp_created": created,
+                "timestamp_updated": created,
+            }
+        )
+
+    def _list_campaigns(self, asked: Asked) -> Response:
+        query, store = asked.query, self._store
+        after, search = query.get("starting_after"), query.get("search", "").lower()
+        found = (
+            campaign
+            for campaign_id, campaign in sorted(store.campaigns.items())
+            if (after is None or campaign_id > after)
+            and search in campaign.name.lower()
+            and query.get("status", str(campaign.status)) == str(campaign.status)
+            and query.get("exclude_status") != str(campaign.status)
+        )
+        size = page_size(_whole(query.get("limit")), store.switches, "querystring")
+        return json_response(
+            page(found, Campaign.render, lambda c: c.id, size=size, after=after, switches=store.switches)
+        )
+
+    def _get_campaign(self, asked: Asked) -> Response:
+        return json_response(_known(self._store.campaigns, asked.id).render())
+
+    def _memberships(self, asked: Asked) -> Response:
+        rows = self._store.shelf.by_email.get(asked.query.get("search", "").lower(), ())
+        ids = {self._store.leads[lead_id].campaign for lead_id in rows}
+        return json_response({"items": [self._store.campaigns[i].render() for i in sorted(filter(None, ids))]})
+
+    def _analytics(self, asked: Asked) -> Response:
+        query = asked.query
+        start, end = (_day(query.get(name)) for name in ("start_date", "end_date"))
+        if start and end and start > end:
+            message = "Start Date must be earlier than End Date"
+            raise Refusal(400, message, body={"message": message})
+        wanted = {*query.getlist("id"), *query.getlist("ids")} or set(self._store.campaigns)
+        rows = []
+        for campaign_id in sorted(wanted & set(self._store.campaigns)):
+            campaign = self._store.campaigns[campaign_id]
+            if campaign.sent or not self._store.switches.silent_until_sent:
+                rows.append(count_campaign(self._store, campaign))
+        if flag(query.get("exclude_total_leads_count")):
+            for row in rows:
+                del row["leads_count"]
+        return json_response(rows)
+
+    # -- leads
+
+    def _list_leads(self, asked: Asked) -> Response:
+        switches = self._store.switches
+        kinds = LIST_LEADS | ({"interest_status": "number"} if switches.interest_status_filter else {})
+        body = checked(asked.body, kinds, switches)
+        after, size = body.get("starting_after"), page_size(body.get("limit"), switches, "body")
+        found = select_leads(self._store, body, after)
+        by_address = bool(body.get("distinct_contacts"))
+        return json_response(
+            page(
+                found,
+                self._render,
+                lambda lead: str(lead.email).lower() if by_address else lead.id,
+                size=size,
+                after=after,
+                switches=switches,
+            )
+        )
+
+    def _get_lead(self, asked: Asked) -> Response:
+        return json_response(self._render(_known(self._store.leads, asked.id)))
+
+    def _create_lead(self, asked: Asked) -> Response:
+        store, body = self._store, checked(asked.body, CREATE_LEAD, self._store.switches)
+        campaign_id, email = body.pop("campaign", None), body.pop("email", None)
+        if campaign_id is not None and campaign_id not in store.campaigns:
+            raise Refusal(404, NOT_FOUND)
+        if campaign_id is not None and not email:
+            raise Refusal(400, "body must have required property 'email'")
+        existing = store.find(campaign_id, email) if email else None
+        if body.get("skip_if_in_workspace") or body.get("skip_if_in_campaign"):
+            anywhere = store.shelf.by_email.get((email or "").lower(), ())
+            existing = existing or next((store.leads[lead_id] for lead_id in anywhere), None)
+        if existing is not None:
+            return json_response(self._render(existing))
+        fields = {key: value for key, value in body.items() if key in PATCH_LEAD and key != "custom_variables"}
+        custom = body.get("custom_variables")
+        try:
+            lead = store.add_lead(campaign_id, email=email, payload=custom, upload_method="api", **fields)
+        except Refused as exc:
+            raise Refusal(store.switches.lead_limit_status, str(exc)) from exc
+        asked.wrote.append(lead.id)
+        return json_response(self._render(lead))
+
+    def _patch_lead(self, asked: Asked) -> Response:
+        lead = _known(self._store.leads, asked.id)
+        changes = checked(asked.body, PATCH_LEAD, self._store.switches)
+        self._store.edit(lead.id, **changes)
+        asked.wrote.append(lead.id)
+        return json_response(self._render(lead))
+
+    def _delete_lead(self, asked: Asked) -> Response:
+        lead = self._store.delete(_known(self._store.leads, asked.id).id)
+        asked.wrote.append(lead.id)
+        return json_response(self._render(lead))
+
+    def _update_interest(self, asked: Asked) -> Response:
+        body = checked(asked.body, INTEREST, self._store.switches, required=("lead_email", "interest_value"))
+        ids = self._store.shelf.by_email.get(body["lead_email"].lower(), ())
+        rows = [self._store.leads[lead_id] for lead_id in ids]
+        if campaign_id := body.get("campaign_id"):
+            rows = [lead for lead in rows if lead.campaign == campaign_id]
+        if not rows:
+            raise Refusal(400, "Invalid lead email", body={"error": "Invalid lead email"})
+        self._store.set_interest_later(rows, body["interest_value"])
+        asked.wrote.extend(lead.id for lead in rows)
+        return json_response({"message": "Lead interest status update background job submitted"}, 202)
+
+    def _move(self, asked: Asked) -> Response:
+        store, body = self._store, checked(asked.body, MOVE_LEADS, self._store.switches)
+        target, source = body.get("to_campaign_id"), body.get("campaign")
+        if target not in store.campaigns:
+            raise Refusal(404, NOT_FOUND)
+        if target == source:
+            raise Refusal(400, "Source and destination must be different")
+        if "ids" in body and source is None and "list_id" not in body:
+            raise Refusal(400, "ids need campaign or list_id")
+        next(select_leads(store, body), None)  # refuses a bad filter now, not when the job runs
+        return json_response(store.start_job(source, lambda: self._carry_over(body, target)).render(store.now()))
+
+    def _carry_over(self, body: Json, target: str) -> None:
+        store = self._store
+        rows = [lead for lead in select_leads(store, body) if lead.campaign != target]
+        for lead in rows[: int(body["limit"]) if "limit" in body else None]:
+            if lead.email is not None and store.find(target, lead.email) is not None:
+                continue
+            try:
+                moved = store.copy(lead, target) if body.get("copy_leads") else store.move(lead.id, target)
+            except Refused:  # the plan is full
+                return
+            if body.get("reset_interest_status"):
+                store.set_interest(moved.id, None)
+
+    def _get_job(self, asked: Asked) -> Response:
+        return json_response(_known(self._store.jobs, asked.id).render(self._store.now()))
+
+    # -- mails
+
+    def _list_mails(self, asked: Asked) -> Response:
+        query, switches = asked.query, self._store.switches
+        size, after = page_size(_whole(query.get("limit")), switches, "querystring"), query.get("starting_after")
+        return json_response(
+            page(
+                select_mails(self._store, query),
+                lambda mail: mail.render(bare=switches.bare_emails),
+                lambda mail: mail.id,
+                size=size,
+                after=after,
+                switches=switches,
+            )
+        )
+
+    def _get_mail(self, asked: Asked) -> Response:
+        return json_response(_known(self._store.mails, asked.id).render(bare=self._store.switches.bare_emails))
+
+    def _render(self, lead: Lead) -> Json:
+        return lead.render(omit_nulls=self._store.switches.omit_nulls)
+
+
+def _known(rows: Mapping[str, Row], row_id: str) -> Row:
+    row = rows.get(row_id)
+    if row is None:
+        raise Refusal(404, NOT_FOUND)
+    return row
+
+
+def _whole(text: str | None) -> int | None:
+    if text is None:
+        return None
+    if not text.lstrip("-").isdigit():
+        raise Refusal(400, "querystring/limit must be integer")
+    return int(text)
+
+
+def _day(text: str | None) -> datetime | None:
+    if not text:
+        return None
+    try:
+        day = datetime.fromisoformat(text)
+    except ValueError:
+        raise Refusal(400, "Invalid date", body={"message": "Invalid date"}) from None
+    return day if day.tzinfo else day.replace(tzinfo=UTC)
+
+
+async def _refused(request: Request, exc: Exception) -> Response:
+    assert isinstance(exc, Refusal)
+    return exc.response()
+
+
+async def _no_route(request: Request, exc: Exception) -> Response:
+    return Refusal(404, f"Route {request.method}:{request.url.path} not found").response()
+
+
+def refuse_fault(fault: Fault) -> Response:
+    """Words a fault the way Instantly (or the edge before it) would."""
+    match fault.kind:
+        case "html":
+            return Response("<html><title>502 Bad Gateway</title></html>", 502, media_type="text/html")
+        case "rate_limit":
+            retry_after = None if fault.retry_after is None else int(fault.retry_after)
+            return Refusal(429, "Rate limit exceeded", retry_after=retry_after).response()
+        case "quota":
+            return Refusal(402, "Workspace does not have an active paid plan").response()
+        case "iterator":
+            return Refusal(400, "Invalid starting_after").response()
+    return Refusal(fault.status, "Something went wrong").response()

@@ -1,0 +1,60 @@
+"""The uncertain facts of Instantly's API, each one a switch with its likeliest value."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+
+@dataclass(slots=True, kw_only=True)
+class Switches:
+    """What public material leaves open; the numbers name sections of the Instantly fact sheet."""
+
+    #: null fields are left out of REST objects (1.5)
+    omit_nulls: bool = True
+    #: page size when `limit` is missing (1.4)
+    default_page: int = 10
+    #: what a `limit` above 100 gets: an empty page, or a 400 (1.4)
+    oversized_limit: Literal["empty", "refuse"] = "empty"
+    #: the last page with items carries a cursor too (1.4)
+    cursor_on_last_page: bool = True
+    #: the empty page after it repeats the caller's cursor (1.4)
+    cursor_on_empty_page: bool = True
+    #: unknown body keys are a 400 instead of being dropped in silence (1.6)
+    refuse_unknown_keys: bool = False
+    #: `application/json` with an empty body is refused (1.1)
+    empty_json_trap: bool = True
+    #: the edge answers 403 in HTML to Python-urllib's own User-Agent (1.1)
+    refuse_urllib: bool = False
+    #: 100 calls a second, 6,000 a minute and 20 a minute on `/emails` (1.3)
+    rate_limits: bool = True
+    #: a 429 says how long to wait (1.3: documented for OAuth only)
+    retry_after: bool = False
+    #: refused calls count against the limit as well (1.3: an untamed retry tripped it)
+    refused_calls_count: bool = False
+    #: engagement (send, open, click, reply, bounce, unsubscribe) moves `timestamp_updated` (2.1)
+    engagement_bumps_updated: bool = False
+    #: a PATCH or an edit by a user moves `timestamp_updated` (9)
+    edit_bumps_updated: bool = True
+    #: a change of the interest status moves `timestamp_updated` (9)
+    interest_bumps_updated: bool = False
+    #: `status_summary` stays `{}` on leads that were contacted (2.1)
+    empty_status_summary: bool = True
+    #: `/leads/list` obeys `interest_status` (2.4: in the text, not in the schema)
+    interest_status_filter: bool = False
+    #: PATCH `custom_variables` replaces all of them; off: merges (2.5)
+    patch_replaces_custom: bool = True
+    #: seconds until a 202 of update-interest-status shows (2.5)
+    interest_delay: float = 5.0
+    #: seconds until a move job has succeeded (2.5)
+    move_delay: float = 10.0
+    #: how many lead rows the plan holds; None: no limit (1.2, 8)
+    lead_limit: int | None = None
+    #: the HTTP status of "Lead limit reached" (1.2: unknown)
+    lead_limit_status: int = 402
+    #: e-mail objects lack `lead_id` and `is_auto_reply` (4)
+    bare_emails: bool = True
+    #: a bounce appears in the Unibox as mail from mailer-daemon (4)
+    bounce_mails: bool = True
+    #: analytics leave out campaigns that never sent (3.3)
+    silent_until_sent: bool = True

@@ -1,0 +1,94 @@
+"""Every setting, from the environment or `.env`. Only entry points and the composition root read them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import Field, SecretStr, model_validator
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from app.errors import LeadkeeperError
+
+#: Secrets people copy from examples.
+PLACEHOLDERS = frozenset({"changethis", "changeme", "secret", "password", "replace-me", "xxx", "test"})
+
+
+class SettingsError(LeadkeeperError):
+    """A setting is missing or cannot be used."""
+
+
+class Settings(BaseSettings):
+    """The service's settings; each is described where it is declared, and listed in `.env.example`."""
+
+    model_config = SettingsConfigDict(env_file=".env", extra="ignore", populate_by_name=True)
+
+    database_url: str | None = Field(
+        None,
+        alias="DATABASE_URL",
+        description="The app role's database; unset: an embedded Postgres in the data folder.",
+    )
+    migration_database_url: SecretStr | None = Field(
+        None, alias="MIGRATION_DATABASE_URL", description="The owner role's address of the same database."
+    )
+    data_dir: Path = Field(
+        Path("data"), alias="LEADKEEPER_DATA_DIR", description="Where local data lives; created with mode 700."
+    )
+    env: Literal["development", "production"] = Field(
+        "development", alias="LEADKEEPER_ENV", description="In production a secret key is required."
+    )
+    secret_key: SecretStr | None = Field(
+        None, alias="LEADKEEPER_SECRET_KEY", description="Encrypts secrets at rest; 32 random characters or more."
+    )
+    airtable_api_url: str = Field(
+        "https://api.airtable.com", alias="AIRTABLE_API_URL", description="Where Airtable's Web API is."
+    )
+    instantly_api_url: str = Field(
+        "https://api.instantly.ai", alias="INSTANTLY_API_URL", description="Where Instantly's API v2 is."
+    )
+    airtable_token: SecretStr | None = Field(
+        None, alias="AIRTABLE_TOKEN", description="With a base and a table: a first Airtable connection at first start."
+    )
+    airtable_base_id: str | None = Field(None, alias="AIRTABLE_BASE_ID", description="The base of that connection.")
+    airtable_table_id: str | None = Field(None, alias="AIRTABLE_TABLE_ID", description="The table of that connection.")
+    instantly_api_key: SecretStr | None = Field(
+        None, alias="INSTANTLY_API_KEY", description="A first Instantly connection at first start."
+    )
+    sync_interval_minutes: int = Field(
+        15, alias="SYNC_INTERVAL_MINUTES", ge=1, le=1440, description="Minutes between two syncs of a new connection."
+    )
+    scheduler_tick_seconds: float = Field(
+        2.0, alias="SCHEDULER_TICK_SECONDS", gt=0, le=60, description="Seconds between two looks for due work."
+    )
+    host: str = Field("127.0.0.1", alias="HOST", description="The address the service listens on.")
+    port: int = Field(8000, alias="PORT", description="The port the service listens on.")
+    database_pool: int = Field(10, alias="DATABASE_POOL", ge=2, le=100, description="Database connections at most.")
+    max_body_bytes: int = Field(1_000_000, alias="MAX_BODY_BYTES", description="The largest request body, in bytes.")
+    rate_per_minute: int = Field(1200, alias="RATE_PER_MINUTE", description="Requests per API key and minute.")
+    cors_origins: str = Field("", alias="CORS_ORIGINS", description="Origins a browser may call from, comma-separated.")
+    log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field(
+        "INFO", alias="LOG_LEVEL", description="The least important log line that is written."
+    )
+    log_json: bool = Field(False, alias="LOG_JSON", description="Log lines as JSON instead of for reading.")
+    default_region: str = Field(
+        "NL", alias="DEFAULT_REGION", min_length=2, max_length=2, description="Whose phone numbers lack a country code."
+    )
+
+    @model_validator(mode="after")
+    def _usable(self) -> Settings:
+        key = self.secret_key.get_secret_value() if self.secret_key else None
+        if self.env == "production" and key is None:
+            raise ValueError("LEADKEEPER_SECRET_KEY is required in production: set it to 32 random characters or more.")
+        if key is not None and (len(key) < 16 or key.lower() in PLACEHOLDERS):
+            raise ValueError("LEADKEEPER_SECRET_KEY is a placeholder or too short: use 32 random characters or more.")
+        return self
+
+
+def load() -> Settings:
+    """Reads the settings; raises `SettingsError` with one sentence per setting that cannot be used."""
+    try:
+        return Settings()
+    except ValueError as exc:
+        problems: list[dict[str, Any]] = getattr(exc, "errors", list)()
+        sentences = [f"{'.'.join(map(str, p['loc']))} {p['msg']}".strip() for p in problems] or [str(exc)]
+        raise SettingsError("; ".join(sentences)) from exc

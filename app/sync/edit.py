@@ -1,0 +1,272 @@
+"""Edit: what a person (or an import) does to a lead. Lock the lead, change it, write the history; nothing else.
+
+The sync notices by itself that the lead has moved on. Values are brought into canonical form first, so that what is
+stored here and what a provider shows can be compared.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from uuid import UUID
+
+from app.db import history, leads, links
+from app.db.ids import new_id
+from app.db.session import Tx
+from app.domain import normalize, notes, policy
+from app.domain.identity import strong
+from app.domain.ladder import STATUS_LADDER
+from app.domain.lead import Action, Lead, Origin, SetField
+from app.domain.mapping import DECODERS
+from app.domain.normalize import Unreadable
+from app.domain.plan import apply, edit
+from app.domain.policy import Source
+from app.domain.values import JSON, is_empty
+from app.errors import LeadkeeperError
+from app.sync import reconcile
+from app.sync.job import instant
+
+#: Characters; what one text field, one note and all notes of a lead may hold.
+TEXT_LIMIT, NOTE_LIMIT, NOTES_LIMIT = 10_000, 20_000, 1_000_000
+
+
+class NotFound(LeadkeeperError):
+    """There is no such lead in this workspace."""
+
+    def __init__(self, lead_id: UUID) -> None:
+        super().__init__(f"There is no lead {lead_id} in this workspace.")
+
+
+class Gone(LeadkeeperError):
+    """The lead was deleted; restore it first."""
+
+    def __init__(self, lead_id: UUID) -> None:
+        super().__init__(f"Lead {lead_id} was deleted: restore it first.")
+
+
+class Merged(LeadkeeperError):
+    """The lead was merged into another one."""
+
+    def __init__(self, survivor: UUID) -> None:
+        self.survivor = survivor
+        super().__init__(f"This lead was merged into {survivor}: use that one.")
+
+
+class StaleVersion(LeadkeeperError):
+    """The lead has moved on since you read it: read it again, and send its new version."""
+
+    def __init__(self, version: int) -> None:
+        self.version = version
+        super().__init__(f"The lead is at version {version} by now: read it again, and send that one.")
+
+
+class AlreadyClaimed(LeadkeeperError):
+    """Somebody else works this lead."""
+
+    def __init__(self, holder: str, since: str | None) -> None:
+        self.holder = holder
+        super().__init__(f"{holder} claimed this lead{f' at {since}' if since else ''}: ask them to let it go.")
+
+
+@dataclass(frozen=True, slots=True)
+class FieldProblem:
+    """Why one field of a request cannot be taken."""
+
+    field: str
+    message: str
+
+
+class InvalidFields(LeadkeeperError):
+    """Some fields cannot be taken as they are."""
+
+    def __init__(self, problems: list[FieldProblem]) -> None:
+        self.problems = problems
+        super().__init__(" ".join(f"{p.field}: {p.message}" for p in problems))
+
+
+def canonical(changes: Mapping[str, JSON]) -> dict[str, JSON]:
+    """Returns a request's fields in canonical form, `custom` and `metadata` as objects.
+
+    Raises:
+        InvalidFields: with every problem, by field.
+    """
+    values: dict[str, JSON] = {}
+    problems: list[FieldProblem] = []
+    for name, raw in changes.items():
+        try:
+            values[name] = _canonical(name, raw)
+        except (Unreadable, ValueError) as exc:
+            problems.append(FieldProblem(name, str(exc)))
+    if problems:
+        raise InvalidFields(problems)
+    return values
+
+
+def _canonical(name: str, raw: JSON) -> JSON:
+    if name not in policy.FIELDS and name != "custom":
+        raise ValueError(f"There is no field {name!r}.")
+    if name != "custom" and name not in policy.WRITABLE:
+        raise ValueError("This field is read-only: it is kept by the sync.")
+    if name in ("custom", "metadata"):
+        if raw is not None and not isinstance(raw, Mapping):
+            raise ValueError("It is an object of keys and values.")
+        return raw
+    if raw is None:
+        if name == "status":
+            raise ValueError(f"A lead always has a status: one of {', '.join(STATUS_LADDER)}.")
+        return None
+    if name == "status" and raw not in STATUS_LADDER:
+        raise ValueError(f"There is no status {raw!r}: it is one of {', '.join(STATUS_LADDER)}.")
+    limit = NOTES_LIMIT if name == "notes" else TEXT_LIMIT
+    if isinstance(raw, str) and len(raw) > limit:
+        raise ValueError(f"It has {len(raw):,} characters; {limit:,} is the most.")
+    value = DECODERS[policy.field(name).kind](raw)
+    return None if is_empty(value) else value
+
+
+async def create(tx: Tx, values: Mapping[str, JSON], *, actor: str, source: Source = Source.USER) -> Lead:
+    """Adds a lead with these canonical values; raises `leads.IdentityTaken` where its e-mail or LinkedIn page is known."""
+    lead = Lead(id=str(new_id()))
+    origin = Origin(source, None, instant(tx.now))
+    actions = edit(lead, _flat(lead, values, origin), origin, rule=source.value)
+    lead, _ = apply(lead, [], actions)
+    await leads.insert(tx, [(lead, source.value)])
+    await leads.claim_identities(tx, [(None, lead)])
+    lead.version = lead.sync_version = 1
+    await _record(tx, lead, actions, actor, source)
+    return lead
+
+
+async def change(
+    tx: Tx, lead_id: UUID, values: Mapping[str, JSON], *, actor: str, version: int | None = None, replace: bool = False
+) -> Lead:
+    """Changes a lead; `replace` (PUT) empties every writable field that is not among the values.
+
+    Raises:
+        NotFound, Gone, Merged, StaleVersion, leads.IdentityTaken, InvalidFields
+    """
+    before = await locked(tx, lead_id, version)
+    if replace:
+        # notes are entries that people added one by one, and a lead always has a status: PUT replaces neither
+        kept = {"notes", "status", "campaigns", "metadata"}
+        values = dict.fromkeys(policy.WRITABLE - kept) | dict(values)
+        values |= {name: False for name in ("verified", "enriched") if values.get(name) is None}
+    origin = Origin(Source.USER, None, instant(tx.now))
+    return await _save(tx, before, edit(before, _flat(before, values, origin), origin), actor)
+
+
+async def delete(tx: Tx, lead_id: UUID, *, actor: str, version: int | None = None) -> None:
+    """Tombstones a lead: its links end, the records there are left alone, its identities are free again."""
+    before = await locked(tx, lead_id, version)
+    await leads.tombstone(tx, [before], source=Source.USER.value, actor=actor)
+    await links.end_of_lead(tx, [lead_id])
+
+
+async def claim(tx: Tx, lead_id: UUID, *, by: str, actor: str) -> Lead:
+    """Takes a lead to work on; claiming one's own again changes nothing. Raises `AlreadyClaimed` for everybody else."""
+    before = await locked(tx, lead_id, None)
+    holder = before.values.get("claimed_by")
+    if holder == by:
+        return before
+    if holder is not None:
+        raise AlreadyClaimed(str(holder), before.values.get("claimed_at"))
+    at = instant(tx.now)
+    origin = Origin(Source.USER, None, at)
+    return await _save(tx, before, edit(before, {"claimed_by": by, "claimed_at": at}, origin), actor)
+
+
+async def unclaim(tx: Tx, lead_id: UUID, *, actor: str, by: str | None) -> Lead:
+    """Lets a lead go; `by` is who may let go of it only if they hold it (None: anybody's)."""
+    before = await locked(tx, lead_id, None)
+    holder = before.values.get("claimed_by")
+    if holder is None:
+        return before
+    if by is not None and holder != by:
+        raise AlreadyClaimed(str(holder), before.values.get("claimed_at"))
+    origin = Origin(Source.USER, None, instant(tx.now))
+    return await _save(tx, before, edit(before, {"claimed_by": None, "claimed_at": None}, origin), actor)
+
+
+async def add_note(tx: Tx, lead_id: UUID, text: str, *, actor: str) -> Lead:
+    """Adds a note to a lead and to its activity log."""
+    body = normalize.text(text)
+    if body is None:
+        raise InvalidFields([FieldProblem("text", "A note needs some text.")])
+    if len(body) > NOTE_LIMIT:
+        raise InvalidFields([FieldProblem("text", f"It has {len(body):,} characters; {NOTE_LIMIT:,} is the most.")])
+    before = await locked(tx, lead_id, None)
+    at = instant(tx.now)
+    entry = [str(new_id()), body, at, actor]
+    entries = [*(before.values.get("notes") or []), entry]
+    return await _save(tx, before, edit(before, {"notes": entries}, Origin(Source.USER, None, at)), actor)
+
+
+async def locked(tx: Tx, lead_id: UUID, version: int | None) -> Lead:
+    """Locks a lead that is there, at the version the caller saw (None: any)."""
+    stored = (await leads.lock(tx, [lead_id])).get(lead_id)
+    if stored is None:
+        raise NotFound(lead_id)
+    if stored.merged_into is not None:
+        raise Merged(stored.merged_into)
+    if stored.lead.deleted:
+        raise Gone(lead_id)
+    if version is not None and version != stored.lead.version:
+        raise StaleVersion(stored.lead.version)
+    return stored.lead
+
+
+def _flat(lead: Lead, values: Mapping[str, JSON], origin: Origin) -> dict[str, JSON]:
+    """Returns the changes by policy field: `custom` key by key, notes as entries, metadata merged (RFC 7396)."""
+    flat: dict[str, JSON] = {}
+    for name, value in values.items():
+        if name == "custom":
+            flat |= {f"custom.{key}": item for key, item in (value or {}).items()}
+        elif name == "metadata":
+            flat[name] = merge_patch(lead.values.get("metadata") or {}, value)
+        elif name == "notes":
+            flat[name] = _notes(lead, value, origin)
+        else:
+            flat[name] = value
+    return flat
+
+
+def _notes(lead: Lead, text: JSON, origin: Origin) -> JSON:
+    """Reads a new text of all notes into entries: text added becomes one, text changed revises one, none disappears."""
+    entries = lead.values.get("notes") or []
+    united, there = notes.unite(notes.freeze(entries), entries, text, at=origin.at, by=Source.USER.value)
+    if len(there) < len(united):
+        raise InvalidFields(
+            [FieldProblem("notes", "Notes are never removed: send them all, changed or with new ones.")]
+        )
+    return united or None
+
+
+def merge_patch(target: JSON, patch: JSON) -> JSON:
+    """Applies an RFC 7396 merge patch."""
+    if not isinstance(patch, Mapping):
+        return patch
+    merged = dict(target) if isinstance(target, Mapping) else {}
+    for key, value in patch.items():
+        if value is None:
+            merged.pop(key, None)
+        else:
+            merged[key] = merge_patch(merged.get(key), value)
+    return merged
+
+
+async def _save(tx: Tx, before: Lead, actions: list[Action], actor: str) -> Lead:
+    if not any(isinstance(action, SetField) for action in actions):
+        return before
+    after, _ = apply(before, [], actions)
+    await leads.save(tx, [after])
+    if set(strong(before.values)) != set(strong(after.values)):
+        await leads.claim_identities(tx, [(before, after)])
+    after.version, after.sync_version = before.version + 1, before.sync_version + 1
+    await _record(tx, after, actions, actor, Source.USER)
+    return after
+
+
+async def _record(tx: Tx, lead: Lead, actions: list[Action], actor: str, source: Source) -> None:
+    recorded = [(lead, lead.version, actions)]
+    await history.record(tx, recorded, source=source.value, actor=actor)
+    await reconcile.log_moves(tx, recorded, actor=actor)

@@ -1,0 +1,96 @@
+"""What the stages of one piece of work share: the connection, its provider, its lease, and what was counted."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from uuid import UUID
+
+from app.db import connections, links, runs
+from app.db.connections import Lease, Stored
+from app.db.session import Database, Tenant, Tx
+from app.domain.lead import Connection
+from app.errors import LeadkeeperError
+from app.providers.base import Provider, Record
+
+
+class Cancelled(LeadkeeperError):
+    """The run was cancelled; what was done so far stays done."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Suppressed:
+    """An address somebody must not write to, and where."""
+
+    email: str
+    scope: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Adapter:
+    """A connection's provider, and how its records become observations."""
+
+    provider: Provider
+    observe: Callable[[Record], links.Observation]
+    #: whom a record says not to write to
+    suppressed: Callable[[Record], Suppressed | None] = lambda _record: None
+    #: keyed hash of an e-mail address
+    fingerprint: Callable[[str], bytes] = lambda _email: b""
+    #: several remote records of one lead are normal (campaign memberships)
+    many_per_lead: bool = False
+
+
+@dataclass(slots=True, kw_only=True)
+class Job:
+    """One connection's turn."""
+
+    db: Database
+    tenant: Tenant
+    connection: Stored
+    adapter: Adapter
+    lease: Lease
+    run_id: UUID | None = None
+    counters: Counter[str] = field(default_factory=Counter)
+    stage: str = ""
+    done: int = 0
+    total: int | None = None
+
+    @property
+    def id(self) -> UUID:
+        """The connection's id."""
+        return self.connection.id
+
+    def count(self, name: str, by: int = 1) -> None:
+        """Adds to a counter of the run."""
+        if by:
+            self.counters[name] += by
+
+    async def progress(self, tx: Tx, stage: str, *, done: int = 0, total: int | None = None) -> None:
+        """Writes the run's progress down, together with the work it speaks of."""
+        if stage != self.stage:
+            self.stage, self.done, self.total = stage, 0, None
+        self.done += done
+        self.total = total if total is not None else self.total
+        if self.run_id is None:
+            return
+        progress = {"done": self.done, "total": self.total}
+        if not await runs.note(tx, self.run_id, stage=stage, counters=self.counters, progress=progress):
+            raise Cancelled
+
+    async def views(self, tx: Tx) -> dict[UUID, Connection]:
+        """Returns every connection that has a say now: the active ones, and the one being worked."""
+        stored = await connections.every(tx)
+        return {c.id: c.view for c in stored if c.state == "active" or c.id == self.id}
+
+
+def instant(value: datetime) -> str:
+    """Returns a time in the policy's form."""
+    return value.isoformat(timespec="milliseconds")[:-6] + "Z"
+
+
+def earlier(value: datetime, seconds: float) -> str:
+    """Returns the instant `seconds` before a time."""
+    return instant(value - timedelta(seconds=seconds))

@@ -1,0 +1,151 @@
+"""Place: which lead a record nobody knows belongs to.
+
+One strong identity (or the lead's own id in the CRM-id column) that matches ties the record to that lead; two that
+point at different leads tie it to neither and ask a person; none makes a new lead. Per two-way connection the oldest
+record of a lead has a say, every further one is only shown.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from uuid import UUID
+
+from app.db import leads, links, reviews
+from app.db.ids import new_id
+from app.db.links import StoredLink
+from app.db.session import Tx
+from app.domain import identity
+from app.domain.identity import Identity
+from app.domain.lead import Lead
+from app.domain.normalize import Unreadable
+from app.domain.values import JSON, MISSING
+from app.sync.job import Job
+
+
+@dataclass(slots=True)
+class Placement:
+    """Where records of one batch go: records by lead, leads to be added, and who owns which identity now."""
+
+    owners: dict[Identity, str]
+    by_lead: dict[UUID, list[StoredLink]] = field(default_factory=dict)
+    new: dict[UUID, Lead] = field(default_factory=dict)
+    unplaced: list[StoredLink] = field(default_factory=list)
+
+    def put(self, lead_id: UUID, stored: StoredLink) -> None:
+        """Ties a record to a lead."""
+        stored.lead_id = lead_id
+        self.by_lead.setdefault(lead_id, []).append(stored)
+
+
+def identities(stored: StoredLink) -> list[Identity]:
+    """Returns the strong identities a record shows."""
+    values: dict[str, JSON] = {}
+    for name in ("email", "linkedin_url"):
+        mapped = stored.link.connection.mapping.fields.get(name)
+        raw = stored.link.observed.get(name)
+        if mapped is None or raw is None:
+            continue
+        try:
+            value = mapped.decode(raw)
+        except Unreadable:
+            continue
+        if value is not MISSING:
+            values[name] = value
+    return list(identity.strong(values))
+
+
+async def place(tx: Tx, records: Sequence[StoredLink]) -> Placement:
+    """Finds the lead of each record; records of one person that come together go to one lead."""
+    shown = {stored.link.id: identities(stored) for stored in records}
+    placement = Placement(await leads.owners(tx, {i for found in shown.values() for i in found}))
+    named = await _leads_named(tx, records)
+    for stored in records:
+        if stored.lead_id is not None:
+            placement.put(stored.lead_id, stored)
+            continue
+        if (lead_id := named.get(stored.link.id)) is not None:
+            placement.put(lead_id, stored)
+            continue
+        match identity.match(shown[stored.link.id], placement.owners):
+            case identity.One(lead_id=found):
+                placement.put(UUID(found), stored)
+            case identity.Ambiguous(lead_ids=several):
+                placement.unplaced.append(stored)
+                await _ask_who(tx, stored, several)
+            case _:
+                _new_lead(placement, stored, shown[stored.link.id])
+    return placement
+
+
+def _new_lead(placement: Placement, stored: StoredLink, found: Sequence[Identity]) -> None:
+    lead = Lead(id=str(new_id()))
+    placement.new[UUID(lead.id)] = lead
+    placement.owners |= dict.fromkeys(found, lead.id)
+    placement.put(UUID(lead.id), stored)
+
+
+async def _leads_named(tx: Tx, records: Sequence[StoredLink]) -> dict[str, UUID]:
+    """Returns the lead each new record names in its CRM-id column, where there is such a lead."""
+    wanted: dict[str, UUID] = {}
+    for stored in records:
+        text = (stored.raw or {}).get("crm_id")
+        if stored.lead_id is None and isinstance(text, str):
+            try:
+                wanted[stored.link.id] = UUID(text.strip())
+            except ValueError:
+                continue
+    known = {row["id"] for row in await leads.existing(tx, wanted.values())} if wanted else set()
+    return {link_id: lead_id for link_id, lead_id in wanted.items() if lead_id in known}
+
+
+async def _ask_who(tx: Tx, stored: StoredLink, lead_ids: Sequence[str]) -> None:
+    evidence = {
+        "record": stored.link.key,
+        "leads": list(lead_ids),
+        "why": "its identities belong to different leads; say which lead it is, or merge them",
+    }
+    await reviews.put(
+        tx, "candidate", evidence, connection_id=stored.connection_id, link_id=UUID(stored.link.id), field="identity"
+    )
+
+
+async def elect(tx: Tx, job: Job, newcomers: Sequence[StoredLink], known: Mapping[UUID, Sequence[StoredLink]]) -> None:
+    """Decides, for records just tied to a lead, which record of this connection has a say for the lead."""
+    if job.adapter.many_per_lead:
+        return
+    for stored in sorted(newcomers, key=lambda s: (s.link.created_at, s.link.key)):
+        assert stored.lead_id is not None
+        others = [
+            other
+            for other in known.get(stored.lead_id, ())
+            if other.connection_id == job.id and other is not stored and other.link.writing and not other.gone
+            and not other.ended
+        ]  # fmt: skip
+        planned = [other for other in others if other.is_new]
+        if planned:
+            # created by us, its answer lost: this record is the one that was to be created
+            await links.remove(tx, [UUID(other.link.id) for other in planned])
+            for other in planned:
+                other.link.writing, other.gone = False, True
+        rivals = [other for other in others if not other.is_new]
+        for rival in rivals:
+            younger = max(rival, stored, key=lambda s: (s.link.created_at, s.link.key))
+            younger.link.writing = False
+            await _note_second(tx, younger)
+
+
+async def _note_second(tx: Tx, stored: StoredLink) -> None:
+    evidence = {
+        "record": stored.link.key,
+        "why": "a further record of the same lead: it is shown but has no say; merge the two there, or archive this one",
+    }
+    await reviews.put(
+        tx,
+        "candidate",
+        evidence,
+        connection_id=stored.connection_id,
+        link_id=UUID(stored.link.id),
+        lead_id=stored.lead_id,
+        field="second record",
+    )

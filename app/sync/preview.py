@@ -1,0 +1,161 @@
+"""Preview: what a reconciliation would do, found by doing it in a transaction that is rolled back.
+
+The preview runs the same stages as the real thing, so it cannot disagree with it. A connection's first contact is such
+a plan: it is stored as an open item, and approving it starts the work; a plan that has changed since it was shown is
+shown again instead.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+from collections import Counter
+from collections.abc import AsyncIterator, Sequence
+from typing import Any
+from uuid import UUID
+
+import orjson
+
+from app.db import connections, links, reviews, runs
+from app.db.session import Database, Tenant, Tx
+from app.domain.merge import State
+from app.domain.values import JSON
+from app.errors import LeadkeeperError
+from app.sync import reconcile
+from app.sync.job import Job
+
+#: Field changes shown in full; the rest is counted.
+SHOWN = 200
+
+
+class PlanChanged(LeadkeeperError):
+    """The plan is not the one you were shown: look at the new one and approve that."""
+
+
+class NoPlan(LeadkeeperError):
+    """This connection has no plan that waits for approval."""
+
+
+class _Undo(Exception):
+    """Ends a preview."""
+
+
+class _OneTransaction:
+    """A database whose transactions are parts of one, which the preview rolls back."""
+
+    def __init__(self, tx: Tx) -> None:
+        self._tx = tx
+
+    @contextlib.asynccontextmanager
+    async def transaction(self, _tenant: Tenant) -> AsyncIterator[Tx]:
+        async with self._tx.connection.transaction():
+            yield self._tx
+
+    async def retrying(self, work: Any) -> Any:
+        return await work()
+
+
+async def plan(job: Job) -> dict[str, JSON]:
+    """Returns what reconciling this connection now would change on both sides, and the provider calls it would cost."""
+    found: dict[str, JSON] = {}
+    with contextlib.suppress(_Undo):
+        async with job.db.transaction(job.tenant) as tx:
+            await connections.change(tx, job.id, state="active")
+            stored = await connections.get(tx, job.id)
+            assert stored is not None
+            trial = Job(
+                db=_OneTransaction(tx),  # type: ignore[arg-type]
+                tenant=job.tenant,
+                connection=stored,
+                adapter=job.adapter,
+                lease=job.lease,
+            )
+            since = await tx.value("SELECT pg_current_xact_id()::text::bigint")
+            await reconcile.reconcile(trial)
+            await reconcile.look_at_own_changes(trial, since)
+            found = await _summary(tx, trial)
+            raise _Undo
+    return found
+
+
+async def _summary(tx: Tx, trial: Job) -> dict[str, JSON]:
+    changes = await links.planned_changes(tx, trial.id)
+    writes = await links.planned_writes(tx, trial.id)
+    here = [
+        {
+            "lead_id": str(row["lead_id"]),
+            "field": name,
+            "old": change["old"],
+            "new": change["new"],
+            "rule": change["rule"],
+        }
+        for row in changes
+        for name, change in row["changes"].items()
+        if change["old"] != change["new"]
+    ]
+    there: list[JSON] = []
+    for row in writes:
+        for name, rest in row["cells"].items():
+            if rest["state"] == State.PENDING.value:
+                there.append({"lead_id": str(row["lead_id"]), "field": name, "old": row["observed"].get(name)})
+    creates = sum(row["remote_id"] is None for row in writes)
+    updates = sum(row["remote_id"] is not None for row in writes)
+    return {
+        "leads_created_here": trial.counters["leads_created"],
+        "leads_changed_here": trial.counters["leads_changed"],
+        "fields_changed_here": len(here),
+        "records_updated_there": updates,
+        "records_created_there": creates,
+        "fields_written_there": len(there),
+        "conflicts": trial.counters["conflicts"],
+        "refused": trial.counters["refused"],
+        "calls": _calls(trial, updates, creates),
+        "by_field": dict(Counter(change["field"] for change in here)),
+        "here": here[:SHOWN],
+        "there": there[:SHOWN],
+        "digest": _digest(here, there, creates),
+    }
+
+
+def _calls(trial: Job, updates: int, creates: int) -> int:
+    """The provider calls the writes will take: a read per hundred, a write per ten, a look-up per fifty creates."""
+    provider = trial.adapter.provider
+    read, write = provider.read_batch, provider.write_batch
+    return -(-updates // read) + -(-updates // write) + -(-creates // write) + -(-creates // 50)
+
+
+def _digest(here: Sequence[Any], there: Sequence[Any], creates: int) -> str:
+    """Tells two plans apart by what they change; ids of leads that do not exist yet do not count."""
+    content = sorted(orjson.dumps([c["field"], c["old"], c["new"]]) for c in here)
+    content += sorted(orjson.dumps([c["field"], c["old"]]) for c in there)
+    return hashlib.sha256(b"\n".join([*content, str(creates).encode()])).hexdigest()[:16]
+
+
+async def propose(job: Job) -> None:
+    """Stores the connection's plan as an open item, to be approved."""
+    found = await plan(job)
+    async with job.db.transaction(job.tenant) as tx:
+        await job.lease.fence(tx)
+        await reviews.put(tx, "plan", found, connection_id=job.id)
+
+
+async def approve(
+    db: Database, tenant: Tenant, connection_id: UUID, *, actor: str, digest: str | None = None
+) -> UUID | None:
+    """Activates a connection whose plan was looked at, and queues its application from what is stored already.
+
+    Raises:
+        NoPlan: nothing waits for approval.
+        PlanChanged: the plan has another digest than the one approved.
+    """
+    async with db.transaction(tenant) as tx:
+        item = await reviews.find_open(tx, "plan", connection_id)
+        if item is None:
+            raise NoPlan
+        if digest is not None and item["evidence"]["digest"] != digest:
+            raise PlanChanged
+        await reviews.decide(tx, item["id"], item["version"], {"approved": True}, actor)
+        await connections.change(tx, connection_id, state="active", reason=None, next_run_at=tx.now)
+        if actor == "auto_approve":
+            return None
+        return await runs.queue(tx, connection_id, "to_remote", "approval", requested_by=actor)

@@ -1,0 +1,97 @@
+"""Pull: what the provider shows becomes stored observations, page by page, and the cursor moves with its rows.
+
+Each page is one call and one transaction. The watermark of the next delta is the provider's own time at the first page,
+and every delta overlaps the one before, because providers round times, clocks differ, and records change while a
+listing runs. What comes twice is recognised as old news.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from app.db import connections, links, suppressions, sweeps
+from app.db.connections import StreamState
+from app.db.session import Tx
+from app.domain.values import JSON
+from app.providers.base import CursorExpired, Mode, Page, Unavailable
+from app.sync.job import Job, earlier
+
+#: Seconds two deltas overlap: ±60 s of clock skew, rounding to whole seconds, and a margin.
+OVERLAP = 120.0
+_RESTARTS = 3
+STREAM = "records"
+
+
+async def pull(job: Job, mode: Mode) -> Mode:
+    """Reads a stream to its end, going on where an earlier attempt stopped; returns the mode it was read in.
+
+    The first pull of a connection is always a full one.
+    """
+    async with job.db.transaction(job.tenant) as tx:
+        state = await connections.stream(tx, job.id, STREAM)
+        if state.position is None or (mode == "full" and state.progress.get("mode") != "full"):
+            state = await _begin(tx, job, state, mode)
+    restarts = 0
+    while state.position is not None:
+        started = await job.db.now()
+        try:
+            page = await job.adapter.provider.page(state.position)
+        except CursorExpired:
+            restarts += 1
+            if restarts > _RESTARTS:
+                raise Unavailable(
+                    f"The listing of {job.connection.name} expired {restarts} times: it is tried again later."
+                ) from None
+            async with job.db.transaction(job.tenant) as tx:
+                await job.lease.fence(tx)
+                state = await _begin(tx, job, state, state.progress["mode"])
+            continue
+        state = await _store(job, state, page, started)
+    mode_read: Mode = state.progress["mode"]
+    return mode_read
+
+
+async def _begin(tx: Tx, job: Job, state: StreamState, mode: Mode) -> StreamState:
+    """Starts a listing; one that starts again forgets what it had seen, because only a whole listing proves absence."""
+    if state.watermark is None:
+        mode = "full"
+    since = None if state.watermark is None else earlier(state.watermark, OVERLAP)
+    await sweeps.forget(tx, job.id)
+    begun = StreamState(
+        position=job.adapter.provider.start(mode, since), watermark=state.watermark, progress={"mode": mode}
+    )
+    await connections.move_stream(tx, job.id, STREAM, begun)
+    return begun
+
+
+async def _store(job: Job, state: StreamState, page: Page, started: datetime) -> StreamState:
+    """Keeps one page: observations that changed, and the cursor behind them, or neither."""
+    progress: dict[str, JSON] = dict(state.progress)
+    progress.setdefault("server_time", page.server_time)
+    progress.setdefault("began", started.isoformat())
+    observations = [job.adapter.observe(record) for record in page.records]
+    async with job.db.transaction(job.tenant) as tx:
+        await job.lease.fence(tx)
+        changed = await links.observe(
+            tx, job.id, observations, at=started, mapping_version=job.connection.mapping_version
+        )
+        await suppressions.add(
+            tx,
+            [
+                (job.adapter.fingerprint(found.email), found.scope, found.reason)
+                for record in page.records
+                if (found := job.adapter.suppressed(record)) is not None
+            ],
+        )
+        if progress["mode"] == "full" and job.connection.pushes:
+            await sweeps.saw(tx, job.id, [o.key for o in observations])
+        watermark = state.watermark
+        if page.next is None:
+            seen = progress["server_time"] or progress["began"]
+            watermark = datetime.fromisoformat(seen)
+        moved = StreamState(position=page.next, watermark=watermark, progress=progress)
+        await connections.move_stream(tx, job.id, STREAM, moved)
+        job.count("read", len(page.records))
+        job.count("changed_there", changed)
+        await job.progress(tx, "pull", done=len(page.records))
+    return moved

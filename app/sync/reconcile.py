@@ -1,0 +1,312 @@
+"""Reconcile: stored observations and edits become decisions, a batch of leads per transaction.
+
+Lock the leads in id order, load their links, plan, apply, write. All policy is in `domain`; here is only the order of
+reading and writing. A batch that lost a race is run again; a record that breaks its batch is found by halving, noted on
+its link, and the rest goes on.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+from uuid import UUID
+
+import structlog
+
+from app.db import connections, history, leads, links, reviews
+from app.db.connections import LeaseLost
+from app.db.ids import new_id
+from app.db.leads import IdentityTaken
+from app.db.links import StoredLink
+from app.db.session import DatabaseUnavailable, Tx
+from app.domain import filters
+from app.domain.identity import Identity, strong
+from app.domain.lead import Action, CloseConflict, Lead, OpenConflict, SetCell, SetField
+from app.domain.plan import apply, plan
+from app.domain.values import MISSING
+from app.sync import place
+from app.sync.job import Cancelled, Job
+
+log = structlog.get_logger()
+BATCH = 100
+_TRIES = 4
+
+
+async def reconcile(job: Job) -> None:
+    """Works through everything of this connection that changed, there and here, until nothing is left."""
+    await _changed_there(job)
+    if job.connection.pushes:
+        await _changed_here(job)
+
+
+async def _changed_there(job: Job) -> None:
+    """Reconciles links with a new observation or decision."""
+    while True:
+        async with job.db.transaction(job.tenant) as tx:
+            batch = [link_id for link_id, _ in await links.dirty(tx, job.id, BATCH)]
+        if not batch:
+            return
+        await run_batch(job, batch)
+
+
+async def run_batch(job: Job, link_ids: Sequence[UUID]) -> None:
+    """Reconciles some links in one transaction; where one of them breaks it, finds it and goes on without it."""
+    try:
+        for attempt in range(_TRIES):
+            try:
+                await job.db.retrying(lambda: _batch(job, link_ids))
+            except IdentityTaken:
+                # another transaction took the same identity first; it is visible now
+                if attempt == _TRIES - 1:
+                    raise
+            else:
+                return
+    except (DatabaseUnavailable, LeaseLost, Cancelled):
+        raise
+    except Exception as exc:
+        if len(link_ids) > 1:
+            middle = len(link_ids) // 2
+            await run_batch(job, link_ids[:middle])
+            await run_batch(job, link_ids[middle:])
+            return
+        log.exception("link.failed", link_id=str(link_ids[0]), connection_id=str(job.id))
+        async with job.db.transaction(job.tenant) as tx:
+            await job.lease.fence(tx)
+            await links.park(tx, link_ids, f"This record could not be reconciled ({type(exc).__name__}): see the log.")
+        job.count("failed")
+
+
+async def _batch(job: Job, link_ids: Sequence[UUID]) -> None:
+    async with job.db.transaction(job.tenant) as tx:
+        await job.lease.fence(tx)
+        views = await job.views(tx)
+        records = sorted(await links.by_ids(tx, link_ids, views), key=lambda s: (s.link.created_at, s.link.key))
+        placement = await place.place(tx, records)
+        newcomers = [s for s in records if s.lead_id is not None and s.link.reconciled < 0 and not s.link.base_remote]
+        batch = await gather(tx, job, placement.by_lead, views, placement.new, placement.owners)
+        await place.elect(tx, job, newcomers, batch.links)
+        await settle(tx, job, batch)
+        await links.clean(tx, [UUID(s.link.id) for s in records if s.lead_id is None or s.link.id in batch.idle])
+        await job.progress(tx, "reconcile", done=len(records))
+
+
+@dataclass(slots=True)
+class Batch:
+    """Locked leads with their links, and who owns which identity."""
+
+    leads: dict[UUID, leads.Stored]
+    links: dict[UUID, list[StoredLink]]
+    owners: dict[Identity, str]
+    new: set[UUID] = field(default_factory=set)
+    #: links that have no say: their lead is gone, or another record speaks for it
+    idle: set[str] = field(default_factory=set)
+
+
+async def gather(
+    tx: Tx,
+    job: Job,
+    by_lead: Mapping[UUID, Sequence[StoredLink]],
+    views: Mapping[UUID, Any],
+    new: Mapping[UUID, Lead] | None = None,
+    owners: dict[Identity, str] | None = None,
+) -> Batch:
+    """Locks leads and loads everything a plan for them needs."""
+    new = new or {}
+    stored = await leads.lock(tx, [lead_id for lead_id in by_lead if lead_id not in new])
+    source = job.connection.view.source.value
+    stored |= {lead_id: leads.Stored(lead=lead, created_by=source) for lead_id, lead in new.items()}
+    every: dict[UUID, list[StoredLink]] = {lead_id: [] for lead_id in by_lead}
+    given = {s.link.id: s for found in by_lead.values() for s in found}
+    for loaded in await links.of_leads(tx, by_lead, views):
+        assert loaded.lead_id is not None
+        known = given.pop(loaded.link.id, loaded)
+        every[loaded.lead_id].append(known)
+    for fresh in given.values():
+        assert fresh.lead_id is not None
+        every[fresh.lead_id].append(fresh)
+    wanted = {i for found in every.values() for s in found if s.connection_id == job.id for i in place.identities(s)}
+    missing = wanted - set(owners or {})
+    return Batch(stored, every, (owners or {}) | await leads.owners(tx, missing), set(new))
+
+
+async def settle(tx: Tx, job: Job, batch: Batch) -> dict[UUID, Lead]:
+    """Plans every lead of a batch, applies the plan, and writes what moved; returns the leads as they are now."""
+    after: dict[UUID, Lead] = {}
+    moved: list[tuple[Lead | None, Lead]] = []
+    changed_links: list[StoredLink] = []
+    recorded: list[tuple[Lead, int, Sequence[Action]]] = []
+    versions: dict[UUID, int] = {}
+    for lead_id, stored in sorted(batch.leads.items()):
+        before = stored.lead
+        if before.deleted:
+            await _deleted_here(tx, batch, lead_id)
+            continue
+        having_a_say = [s for s in batch.links[lead_id] if not s.ended and not s.gone]
+        actions = plan(before, [s.link for s in having_a_say], batch.owners)
+        lead, kept = apply(before, [s.link for s in having_a_say], actions)
+        after[lead_id] = lead
+        is_new = lead_id in batch.new
+        if is_new or any(isinstance(action, SetField) for action in actions):
+            moved.append((None if is_new else before, lead))
+            if not is_new:
+                lead.version, lead.sync_version = before.version + 1, before.sync_version + 1
+            else:
+                lead.version, lead.sync_version = 1, 1
+            batch.owners |= dict.fromkeys(strong(lead.values), lead.id)
+        versions[lead_id] = lead.sync_version
+        for s in having_a_say:
+            touched = s.link != kept[s.link.id] or s.connection_id == job.id
+            s.link = kept[s.link.id]
+            if touched:
+                changed_links.append(s)
+        recorded.append((lead, lead.version, actions))
+        await _note_conflicts(tx, batch, lead_id, actions)
+        _count(job, actions, is_new=is_new)
+    await _write(tx, job, moved, changed_links, versions, recorded)
+    return after
+
+
+async def _write(
+    tx: Tx,
+    job: Job,
+    moved: Sequence[tuple[Lead | None, Lead]],
+    changed_links: Sequence[StoredLink],
+    versions: Mapping[UUID, int],
+    recorded: Sequence[tuple[Lead, int, Sequence[Action]]],
+) -> None:
+    source = job.connection.view.source.value
+    await leads.insert(tx, [(lead, source) for before, lead in moved if before is None])
+    await leads.save(tx, [lead for before, lead in moved if before is not None])
+    await leads.claim_identities(tx, moved)
+    await links.save(tx, changed_links, at_version=versions, own=job.id)
+    await history.record(tx, recorded, source=source, run_id=job.run_id, connection_id=job.id)
+    await log_moves(tx, recorded, actor=job.connection.name)
+
+
+async def log_moves(tx: Tx, recorded: Sequence[tuple[Lead, int, Sequence[Action]]], *, actor: str) -> None:
+    """Adds to the activity log what a person wants to see there: new and revised notes, claims, status moves."""
+    rows = []
+    for lead, version, actions in recorded:
+        for action in actions:
+            if not isinstance(action, SetField) or action.old == action.value:
+                continue
+            if action.field == "notes":
+                old = {e[0]: e[1] for e in action.old or []}
+                for key, text, *_ in action.value or []:
+                    if old.get(key) != text:
+                        kind = "note.revised" if key in old else "note.added"
+                        detail = {"text": text} | ({"was": old[key]} if key in old else {})
+                        rows.append((UUID(lead.id), kind, tx.now, actor, detail, f"note:{key}:{version}"))
+            elif action.field in ("status", "claimed_by"):
+                detail = {"old": action.old, "new": action.value, "rule": action.rule}
+                rows.append((UUID(lead.id), action.field, tx.now, actor, detail, f"{action.field}:{version}"))
+    await history.log(tx, rows)
+
+
+async def _note_conflicts(tx: Tx, batch: Batch, lead_id: UUID, actions: Sequence[Action]) -> None:
+    by_id = {s.link.id: s for s in batch.links[lead_id]}
+    decided = []
+    for action in actions:
+        if isinstance(action, CloseConflict):
+            why = "the sides met, or only one of them differs any more"
+            await reviews.close(tx, "conflict", link_id=UUID(action.link), field=action.field, why=why)
+        elif isinstance(action, OpenConflict):
+            c = action.conflict
+            evidence = {
+                "base": None if c.base is MISSING else c.base,
+                "local": c.local,
+                "remote": c.remote,
+                "why": c.why,
+                "record": by_id[action.link].link.key,
+            }
+            where = (by_id[action.link].connection_id, UUID(action.link), lead_id, action.field)
+            if c.winner is None:
+                await reviews.put(
+                    tx, "conflict", evidence, connection_id=where[0], link_id=where[1], lead_id=lead_id, field=where[3]
+                )
+            else:
+                decided.append((*where, evidence, {"winner": c.winner, "why": c.why}))
+    await reviews.note_decided(tx, decided)
+
+
+async def _deleted_here(tx: Tx, batch: Batch, lead_id: UUID) -> None:
+    """The lead was deleted here and its record changed there: a person decides, nothing rises from the dead."""
+    for stored in batch.links[lead_id]:
+        batch.idle.add(stored.link.id)
+        if stored.dirty and not stored.gone and stored.link.observed != stored.link.base_remote:
+            evidence = {
+                "record": stored.link.key,
+                "why": "the lead was deleted here and its record changed there: restore the lead, or leave it deleted",
+            }
+            await reviews.put(
+                tx,
+                "deleted",
+                evidence,
+                connection_id=stored.connection_id,
+                link_id=UUID(stored.link.id),
+                lead_id=lead_id,
+            )
+
+
+def _count(job: Job, actions: Sequence[Action], *, is_new: bool) -> None:
+    fields = {action.field for action in actions if isinstance(action, SetField) and action.old != action.value}
+    job.count("leads_created", int(is_new))
+    job.count("leads_changed", int(bool(fields) and not is_new))
+    job.count("fields_changed", len(fields))
+    job.count("conflicts", sum(isinstance(action, OpenConflict) for action in actions))
+    job.count("refused", sum(type(action).__name__ == "Refuse" for action in actions))
+    job.count("cells_settled", sum(isinstance(action, SetCell) for action in actions))
+
+
+async def _changed_here(job: Job) -> None:
+    """Reconciles links of leads that were changed here, and plans the records that are to be created there."""
+    xid, after, finished = job.connection.lead_xid, None, False
+    while not finished:
+        async with job.db.transaction(job.tenant) as tx:
+            await job.lease.fence(tx)
+            ids, xid, finished = await leads.changed_since(tx, xid, after, BATCH)
+            after = ids[-1] if ids else after
+            if ids:
+                await _learn(tx, job, ids)
+            if finished or ids:
+                await connections.change(tx, job.id, lead_xid=xid)
+    job.connection = connections.with_cursor(job.connection, xid)
+
+
+async def look_at_own_changes(job: Job, xid: int) -> None:
+    """Goes through the leads this very transaction changed, which `_changed_here` cannot see yet (for a preview)."""
+    if not job.connection.pushes:
+        return
+    async with job.db.transaction(job.tenant) as tx:
+        ids = await leads.changed_in(tx, xid)
+        for start in range(0, len(ids), BATCH):
+            await _learn(tx, job, ids[start : start + BATCH])
+
+
+async def _learn(tx: Tx, job: Job, lead_ids: Sequence[UUID]) -> None:
+    views = await job.views(tx)
+    batch = await gather(tx, job, {lead_id: [] for lead_id in lead_ids}, views)
+    creates = [
+        lead_id
+        for lead_id, stored in batch.leads.items()
+        if not stored.lead.deleted
+        and not any(s.connection_id == job.id and not s.gone for s in batch.links[lead_id])
+        and not _created_elsewhere(job, batch.links[lead_id])
+        and filters.wants(job.connection.create_policy, stored.lead.values, stored.created_by)
+    ]
+    await links.add_new(tx, job.id, [(new_id(), lead_id) for lead_id in creates], job.connection.mapping_version)
+    job.count("to_create_there", len(creates))
+    stale = {
+        lead_id: stored
+        for lead_id, stored in batch.leads.items()
+        if any(s.connection_id == job.id and s.link.reconciled < stored.lead.sync_version for s in batch.links[lead_id])
+    }
+    batch.leads = stale
+    await settle(tx, job, batch)
+    await job.progress(tx, "reconcile", done=len(stale))
+
+
+def _created_elsewhere(job: Job, of_lead: Sequence[StoredLink]) -> bool:
+    """At most one connection creates a record of a lead."""
+    return any(s.is_new and s.connection_id != job.id for s in of_lead)

@@ -1,0 +1,227 @@
+"""Run: one turn of one connection, from its lease to its ledger.
+
+A turn does the runs that wait for the connection (asked for, scheduled, or left behind by a worker that died), then
+whatever was changed here and is still to be written there. What it cannot do it says on the connection or on the run,
+and the next turn starts where this one stopped.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import AbstractAsyncContextManager
+from datetime import datetime, timedelta
+from typing import Any
+from uuid import UUID
+
+import structlog
+
+from app.db import connections, runs
+from app.db.connections import Lease, LeaseLost, Stored
+from app.db.session import Database, DatabaseUnavailable, Tenant
+from app.providers.base import ProviderError, RateLimited, Refused
+from app.sync import preview, pull, push, reconcile, sweep
+from app.sync.job import Adapter, Cancelled, Job
+
+log = structlog.get_logger()
+
+#: Opens a connection's provider for one turn.
+OpenAdapter = Callable[[Database, Tenant, Stored], AbstractAsyncContextManager[Adapter]]
+#: Seconds between two signs of life, and before a turn that failed is tried again.
+HEARTBEAT, RETRY = 10.0, 60.0
+
+
+async def turn(db: Database, lease: Lease, open_adapter: OpenAdapter, *, heartbeat: bool = True) -> None:
+    """Does everything that is due for a leased connection, and gives it back."""
+    next_run_at: datetime | None = None
+    try:
+        async with db.transaction(lease.tenant) as tx:
+            connection = await connections.get(tx, lease.connection_id)
+            if connection is not None:
+                await _queue_scheduled(tx, connection)
+        if connection is None:
+            return
+        async with _alive(lease) if heartbeat else contextlib.nullcontext():
+            next_run_at = await _work(db, lease, connection, open_adapter)
+    except LeaseLost:
+        log.warning("lease.lost", connection_id=str(lease.connection_id))
+        return
+    await lease.release(next_run_at)
+
+
+async def _queue_scheduled(tx: Any, connection: Stored) -> None:
+    """Turns the schedule into a run, unless one waits already."""
+    is_due = connection.next_run_at is not None and connection.next_run_at <= tx.now
+    if connection.state == "active" and is_due and await runs.open_for(tx, connection.id) is None:
+        await runs.queue(tx, connection.id, "delta", "schedule")
+
+
+async def _work(db: Database, lease: Lease, connection: Stored, open_adapter: OpenAdapter) -> datetime | None:
+    next_run_at: datetime | None = None
+    try:
+        async with open_adapter(db, lease.tenant, connection) as adapter:
+            job = Job(db=db, tenant=lease.tenant, connection=connection, adapter=adapter, lease=lease)
+            while (run := await _next_run(job)) is not None:
+                next_run_at = await _one_run(job, run)
+                if job.connection.state == "stopped":
+                    return None
+            if job.connection.state == "active" and job.connection.pushes:
+                await reconcile.reconcile(job)
+                await push.push(job)
+    except (ProviderError, DatabaseUnavailable) as exc:
+        next_run_at = await _failed(db, lease, None, exc)
+    return next_run_at
+
+
+async def _next_run(job: Job) -> Any:
+    async with job.db.transaction(job.tenant) as tx:
+        await job.lease.fence(tx)
+        run = await runs.open_for(tx, job.id)
+        if run is not None:
+            await runs.start(tx, run["id"])
+        return run
+
+
+async def _one_run(job: Job, run: Any) -> datetime | None:
+    """Executes one run and closes it in the ledger, whatever happens."""
+    job.run_id, job.stage = run["id"], ""
+    job.counters.clear()
+    job.counters.update(run["counters"])
+    log.info("run.started", run_id=str(job.run_id), kind=run["kind"], connection_id=str(job.id))
+    try:
+        await STEPS[run["kind"]](job)
+    except Cancelled:
+        return None
+    except (ProviderError, DatabaseUnavailable) as exc:
+        return await _failed(job.db, job.lease, job, exc)
+    finally:
+        finished, job.run_id = job.run_id, None
+    async with job.db.transaction(job.tenant) as tx:
+        await job.lease.fence(tx)
+        await runs.finish(tx, finished, "done", job.counters)
+        return tx.now + timedelta(minutes=job.connection.schedule_minutes)
+
+
+async def _failed(db: Database, lease: Lease, job: Job | None, exc: Exception) -> datetime | None:
+    """Writes a failure where a person will see it; a refusal stops the connection, anything else is tried again."""
+    log.warning("run.failed", connection_id=str(lease.connection_id), error=str(exc))
+    if isinstance(exc, DatabaseUnavailable):
+        raise exc
+    async with db.transaction(lease.tenant) as tx:
+        await lease.fence(tx)
+        run = await runs.open_for(tx, lease.connection_id)
+        if run is not None:
+            await runs.finish(tx, run["id"], "failed", job.counters if job else {}, str(exc))
+        if isinstance(exc, Refused):
+            await connections.change(tx, lease.connection_id, state="stopped", reason=str(exc))
+            if job is not None:
+                job.connection = connections.stopped(job.connection)
+            return None
+        await connections.change(tx, lease.connection_id, reason=str(exc))
+        wait = exc.retry_after if isinstance(exc, RateLimited) else RETRY
+        return tx.now + timedelta(seconds=wait)
+
+
+async def delta(job: Job) -> None:
+    """Reads what changed, reconciles both ways, writes what is missing there."""
+    if job.connection.state == "new":
+        await _first(job)
+        return
+    mode = await pull.pull(job, "delta")
+    if mode == "full" and job.connection.pushes:
+        await sweep.sweep(job)
+    elif job.connection.pushes and await sweep.is_due(job):
+        began = await sweep.list_ids(job)
+        if began is not None:
+            await sweep.sweep(job, began)
+    await _both_ways(job)
+
+
+async def full(job: Job) -> None:
+    """Reads everything, so that what a delta cannot show is found too; it never wipes anything."""
+    if job.connection.state == "new":
+        await _first(job)
+        return
+    await pull.pull(job, "full")
+    if job.connection.pushes:
+        await sweep.sweep(job)
+    await _both_ways(job)
+
+
+async def to_remote(job: Job) -> None:
+    """Writes what changed here; reads only what it is about to write."""
+    await _both_ways(job)
+
+
+async def from_remote(job: Job) -> None:
+    """Reads and reconciles; writes nothing there."""
+    await pull.pull(job, "delta")
+    await reconcile.reconcile(job)
+
+
+async def _first(job: Job) -> None:
+    """The first contact applies nothing: it reads everything and shows what would happen."""
+    await pull.pull(job, "full")
+    await preview.propose(job)
+    if job.connection.auto_approve:
+        await preview.approve(job.db, job.tenant, job.id, actor="auto_approve")
+        async with job.db.transaction(job.tenant) as tx:
+            stored = await connections.get(tx, job.id)
+        assert stored is not None
+        job.connection = stored
+        await _both_ways(job)
+
+
+async def _both_ways(job: Job) -> None:
+    await reconcile.reconcile(job)
+    if job.connection.pushes:
+        await push.push(job)
+        await reconcile.reconcile(job)
+
+
+STEPS: dict[str, Callable[[Job], Awaitable[None]]] = {
+    "delta": delta,
+    "full": full,
+    "refresh": delta,
+    "to_remote": to_remote,
+    "from_remote": from_remote,
+}
+
+
+@contextlib.asynccontextmanager
+async def _alive(lease: Lease) -> AsyncIterator[None]:
+    """Renews the lease while its work goes on; work whose lease is lost is cancelled."""
+    work = asyncio.current_task()
+    assert work is not None
+    lost: list[Exception] = []
+
+    async def beat() -> None:
+        while True:
+            await asyncio.sleep(HEARTBEAT)
+            try:
+                await lease.renew()
+            except DatabaseUnavailable:
+                continue
+            except LeaseLost as exc:
+                lost.append(exc)
+                work.cancel()
+                return
+
+    task = asyncio.create_task(beat())
+    try:
+        yield
+    except asyncio.CancelledError:
+        if lost:
+            raise LeaseLost from None
+        raise
+    finally:
+        task.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await task
+
+
+async def active_ids(db: Database, tenant: Tenant) -> list[UUID]:
+    """Returns the connections of a workspace that take part in syncs."""
+    async with db.transaction(tenant) as tx:
+        return [c.id for c in await connections.every(tx) if c.state == "active"]

@@ -1,0 +1,183 @@
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from app.domain.identity import (
+    BLOCKED,
+    Ambiguous,
+    Blocked,
+    Identity,
+    NoMatch,
+    One,
+    company,
+    evidence,
+    match,
+    strong,
+)
+
+ADA = Identity("email", "ada@acme.test")
+ADA_IN = Identity("linkedin", "https://www.linkedin.com/in/ada")
+
+
+def test_an_address_and_a_profile_identify_a_lead() -> None:
+    assert strong({"email": "Ada@acme.test", "linkedin_url": "nl.linkedin.com/in/ada/"}) == (ADA, ADA_IN)
+
+
+@pytest.mark.parametrize(
+    "email",
+    [
+        None, "", "n/a", "info@acme.test", "sales+nl@acme.test", "no-reply@acme.test", "administratie@acme.test",
+        "test@test.com", "none@none.com", "ada@noemail.com", {"not": "text"},
+    ],
+)  # fmt: skip
+def test_a_blocked_or_unreadable_address_identifies_nobody(email: object) -> None:
+    assert strong({"email": email}) == ()
+
+
+@pytest.mark.parametrize("email", ["ada@example.com", "ada@acme.test", "info.ada@acme.test", "teamlead@acme.test"])
+def test_an_ordinary_address_is_not_blocked(email: str) -> None:
+    assert strong({"email": email}) == (Identity("email", email),)
+
+
+@pytest.mark.parametrize(
+    "url", [None, "", 12, "https://www.linkedin.com/company/acme", "linkedin.com/in/unavailable", "Ada on LinkedIn"]
+)
+def test_a_page_of_nobody_identifies_nobody(url: object) -> None:
+    assert strong({"linkedin_url": url}) == ()
+
+
+def test_the_blocked_list_can_be_extended() -> None:
+    more = BLOCKED | Blocked(domains=frozenset({"acme.test"}), profiles=frozenset({"ada"}))
+    values = {"email": ADA.value, "linkedin_url": ADA_IN.value}
+
+    assert strong(values, blocked=more) == ()
+    assert strong({"email": "info@other.test"}, blocked=more) == ()
+
+
+def test_blocked_values_are_written_in_canonical_form() -> None:
+    every = BLOCKED.mailboxes | BLOCKED.addresses | BLOCKED.domains | BLOCKED.profiles
+
+    assert {value for value in every if value != value.strip().lower()} == set()
+
+
+@pytest.mark.parametrize(
+    ("owners", "expected"),
+    [
+        ({}, NoMatch()),
+        ({ADA: "1"}, One("1", ADA)),
+        ({ADA_IN: "1"}, One("1", ADA_IN)),
+        ({ADA: "1", ADA_IN: "1"}, One("1", ADA)),
+        ({ADA: "2", ADA_IN: "1"}, Ambiguous(("1", "2"))),
+    ],
+)
+def test_a_record_belongs_to_the_lead_all_its_identities_point_at(
+    owners: dict[Identity, str], expected: object
+) -> None:
+    assert match([ADA, ADA_IN], owners) == expected
+
+
+@pytest.mark.parametrize(
+    ("name", "bare"),
+    [
+        ("Acme B.V.", "acme"),
+        ("ACME bv", "acme"),
+        ("Müller GmbH & Co. KG", "muller"),
+        ("Acme, Inc.", "acme"),
+        ("Acme-Works Ltd", "acme works"),
+        ("BV", "bv"),
+        ("…", ""),
+    ],
+)
+def test_a_company_is_compared_without_its_legal_form(name: str, bare: str) -> None:
+    assert company(name) == bare
+
+
+@pytest.mark.parametrize(
+    ("a", "b", "kind", "score"),
+    [
+        pytest.param(
+            {"full_name": "Ada Lovelace", "company_name": "Acme B.V."},
+            {"first_name": "Lovelace", "last_name": "Áda", "company_name": "ACME"},
+            "name_company", 100, id="word order, accents and legal form do not matter",
+        ),
+        pytest.param(
+            {"full_name": "Jon Lovelace", "company_name": "Acme"},
+            {"full_name": "John Lovelace", "company_name": "Acme"},
+            "name_company", 98, id="a typo does not either: (2 * 12 / 25 + 1) / 2",
+        ),
+        pytest.param(
+            {"full_name": "Ada Lovelace", "company_domain": "acme.test"},
+            {"full_name": "Ada Lovelace", "company_domain": "acme.test", "company_name": "Acme"},
+            "name_company", 100, id="the domain stands for the company",
+        ),
+        pytest.param(
+            {"full_name": "Ada Lovelace", "phone": "+31612345678"},
+            {"full_name": "Grace Hopper", "phone": "+31612345678"},
+            "phone", 80, id="one phone",
+        ),
+        pytest.param(
+            {"full_name": "Ada Lovelace", "phone": "+31612345678", "company_name": "Acme"},
+            {"full_name": "Ada Lovelace", "phone": "+31612345678", "company_name": "Acme"},
+            "name_company", 100, id="the stronger reason of two",
+        ),
+    ],
+)  # fmt: skip
+def test_alike_leads_are_evidence(a: dict[str, Any], b: dict[str, Any], kind: str, score: int) -> None:
+    found = evidence(a, b)
+
+    assert found is not None
+    assert (found.kind, found.score) == (kind, score)
+
+
+@pytest.mark.parametrize(
+    ("a", "b"),
+    [
+        pytest.param({}, {}, id="nothing"),
+        pytest.param({"phone": "unknown"}, {"phone": "unknown"}, id="text in a phone column"),
+        pytest.param({"phone": "+31612345678"}, {"phone": "+31612345679"}, id="other phones"),
+        pytest.param({"full_name": "Ada Lovelace"}, {"full_name": "Ada Lovelace"}, id="namesakes"),
+        pytest.param(
+            {"full_name": "Ada", "company_name": "Acme"}, {"full_name": "Ada", "company_name": "Acme"},
+            id="a first name alone",
+        ),
+        pytest.param(
+            {"full_name": "Ada Lovelace", "company_name": "Acme"}, {"full_name": "Ada", "company_name": "Acme"},
+            id="a first name alone on the other side",
+        ),
+        pytest.param(
+            {"full_name": "Ada Lovelace", "company_name": "Acme"},
+            {"full_name": "Ada Lovelace", "company_name": "Initech"},
+            id="another company",
+        ),
+        pytest.param(
+            {"full_name": "Ada Lovelace", "company_name": "Acme"},
+            {"full_name": "Grace Hopper", "company_name": "Acme"},
+            id="a colleague",
+        ),
+    ],
+)  # fmt: skip
+def test_this_is_no_evidence(a: dict[str, Any], b: dict[str, Any]) -> None:
+    assert evidence(a, b) is None
+
+
+def test_evidence_explains_itself() -> None:
+    found = evidence(
+        {"full_name": "Ada Lovelace", "company_name": "Acme BV", "company_domain": "acme.test"},
+        {"full_name": "Ada Lovelace", "company_domain": "acme.test"},
+    )
+
+    assert found is not None
+    assert found.reason == "Ada Lovelace and Ada Lovelace are alike, and so are Acme BV and acme.test."
+
+
+@given(st.dictionaries(st.sampled_from(["email", "linkedin_url"]), st.text(max_size=40) | st.none() | st.integers()))
+@settings(deadline=None)
+def test_identities_of_canonical_values_are_the_same_identities(values: dict[str, Any]) -> None:
+    found = strong(values)
+    canonical = {"email" if i.kind == "email" else "linkedin_url": i.value for i in found}
+
+    assert strong(canonical) == found
