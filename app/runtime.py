@@ -172,6 +172,8 @@ async def opened(
     transport: httpx.AsyncBaseTransport | None = None,
     probe: Probe | None = None,
     rng: random.Random | None = None,
+    database: str = DATABASE,
+    fresh: bool = False,
 ) -> AsyncIterator[Runtime]:
     """Opens the runtime: starts and migrates the embedded Postgres where there is no `DATABASE_URL`.
 
@@ -181,7 +183,7 @@ async def opened(
     app_url = settings.database_url
     if app_url is None:
         server = await asyncio.to_thread(embedded.start, settings.data_dir / "pg")
-        owner_url, app_url = await migrate.create_embedded(server, DATABASE)
+        owner_url, app_url = await migrate.create_embedded(server, database, fresh=fresh)
         await migrate.migrate(owner_url, app_url)
     secret = settings.secret_key.get_secret_value() if settings.secret_key else local_key(settings.data_dir)
     async with contextlib.AsyncExitStack() as stack:

@@ -95,6 +95,18 @@ async def changed_in(tx: Tx, xid: int) -> list[UUID]:
     return [row["id"] for row in rows]
 
 
+async def count(tx: Tx) -> int:
+    """Returns how many leads the workspace has."""
+    return int(
+        await tx.value("SELECT count(*) FROM lead WHERE workspace_id = $1 AND deleted_at IS NULL", tx.workspace_id)
+    )
+
+
+async def sum_versions(tx: Tx) -> int:
+    """Returns the sum of all versions: it moves with every change of any lead."""
+    return int(await tx.value("SELECT coalesce(sum(version), 0) FROM lead WHERE workspace_id = $1", tx.workspace_id))
+
+
 async def insert(tx: Tx, leads: Sequence[tuple[Lead, str]]) -> None:
     """Adds leads, each with the source that created it; their identities come with `claim_identities`."""
     if not leads:

@@ -451,3 +451,10 @@ async def touch_all(tx: Tx, connection_id: UUID) -> None:
         tx.workspace_id,
         connection_id,
     )
+
+
+async def of_connection(tx: Tx, connection_id: UUID) -> list[Any]:
+    """Returns the ids of all links of a connection."""
+    return await tx.all(
+        "SELECT id FROM link WHERE workspace_id = $1 AND connection_id = $2", tx.workspace_id, connection_id
+    )

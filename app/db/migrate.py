@@ -35,13 +35,15 @@ def config(owner_url: str) -> Config:
     return settings
 
 
-async def create_embedded(server: EmbeddedPostgres, database: str) -> tuple[str, str]:
-    """Makes a database on the embedded server if it is missing; returns its owner and its app address."""
+async def create_embedded(server: EmbeddedPostgres, database: str, *, fresh: bool = False) -> tuple[str, str]:
+    """Makes a database on the embedded server if it is missing (or anew); returns its owner and its app address."""
     owner = await asyncpg.connect(server.dsn(user=OWNER, database="postgres"), timeout=10)
     try:
         if not await owner.fetchval("SELECT 1 FROM pg_roles WHERE rolname = $1", APP_ROLE):
             await owner.execute(f"CREATE ROLE {APP_ROLE} LOGIN")
         await owner.execute(f"ALTER ROLE {APP_ROLE} LOGIN")
+        if fresh:
+            await owner.execute(f'DROP DATABASE IF EXISTS "{database}" WITH (FORCE)')
         if not await owner.fetchval("SELECT 1 FROM pg_database WHERE datname = $1", database):
             await owner.execute(f'CREATE DATABASE "{database}"')
     finally:

@@ -124,3 +124,12 @@ async def find_open(tx: Tx, kind: str, connection_id: UUID) -> Any:
         kind,
         connection_id,
     )
+
+
+async def count_open(tx: Tx) -> dict[str, int]:
+    """Returns how many items of each kind wait for a person."""
+    rows = await tx.all(
+        "SELECT kind, count(*) AS n FROM review_item WHERE workspace_id = $1 AND state = 'open' GROUP BY kind ORDER BY 1",
+        tx.workspace_id,
+    )
+    return {row["kind"]: row["n"] for row in rows}

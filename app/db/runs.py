@@ -141,3 +141,13 @@ async def add_calls(tx: Tx, connection_id: UUID, calls: int) -> None:
         calls,
         tx.now,
     )
+
+
+async def sum_counters(tx: Tx) -> dict[str, int]:
+    """Returns the counters of all runs of connections, added up."""
+    rows = await tx.all(
+        "SELECT key, sum(value::bigint) AS total FROM sync_run, jsonb_each_text(counters)"
+        " WHERE workspace_id = $1 AND connection_id IS NOT NULL GROUP BY key ORDER BY key",
+        tx.workspace_id,
+    )
+    return {row["key"]: int(row["total"]) for row in rows}

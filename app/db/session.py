@@ -53,6 +53,13 @@ class DatabaseUnavailable(LeadkeeperError):
         super().__init__(str(self.__doc__))
 
 
+class Unstorable(LeadkeeperError):
+    """A value does not fit what is stored of it: it is too large, or holds a character that text cannot."""
+
+    def __init__(self) -> None:
+        super().__init__(str(self.__doc__))
+
+
 @dataclass(frozen=True, slots=True)
 class Tenant:
     """Who a transaction runs for; without a workspace it sees no tenant's row."""
@@ -173,6 +180,12 @@ class Database:
         finally:
             await self._pool.release(connection)
 
+    async def look_up(self, sql: str, *args: Any) -> Any:
+        """Returns the first row of one statement that precedes every tenant, such as finding an API key."""
+        with _translated():
+            async with self._pool.acquire(timeout=POOL_TIMEOUT) as connection:
+                return await connection.fetchrow(sql, *args)
+
     async def now(self) -> datetime:
         """Returns the database's time, to the millisecond."""
         async with self.transaction() as tx:
@@ -197,6 +210,8 @@ def _translated() -> Any:
         yield
     except _GONE as exc:
         raise DatabaseUnavailable from exc
+    except asyncpg.DataError as exc:
+        raise Unstorable from exc
     except asyncpg.InterfaceError as exc:
         if "clos" in str(exc):  # the pool or the connection was closed under us; anything else is a bug of ours
             raise DatabaseUnavailable from exc

@@ -1,1 +1,1 @@
-"""The lab: simulation, benchmarks and the in-process wiring of the sandboxes. Nothing in production imports it."""
+"""The laboratory: the demo, the simulations and the benches, which drive the whole product against the sandbox."""

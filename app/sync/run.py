@@ -11,15 +11,16 @@ import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AbstractAsyncContextManager
+from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
-from uuid import UUID
 
 import structlog
 
-from app.db import connections, runs
+from app.db import connections, links, runs
 from app.db.connections import Lease, LeaseLost, Stored
 from app.db.session import Database, DatabaseUnavailable, Tenant
+from app.domain.policy import COUNTERS
 from app.providers.base import ProviderError, RateLimited, Refused
 from app.sync import preview, pull, push, reconcile, sweep
 from app.sync.job import Adapter, Cancelled, Job
@@ -30,6 +31,8 @@ log = structlog.get_logger()
 OpenAdapter = Callable[[Database, Tenant, Stored], AbstractAsyncContextManager[Adapter]]
 #: Seconds between two signs of life, and before a turn that failed is tried again.
 HEARTBEAT, RETRY = 10.0, 60.0
+#: What a status refresh may change.
+REFRESHED = (*COUNTERS, "status", "is_positive_reply")
 
 
 async def turn(db: Database, lease: Lease, open_adapter: OpenAdapter, *, heartbeat: bool = True) -> None:
@@ -149,6 +152,20 @@ async def full(job: Job) -> None:
     await _both_ways(job)
 
 
+async def refresh(job: Job) -> None:
+    """Reads everything, but lets only counters, status and the positive flag speak."""
+    whole = job.adapter
+    job.adapter = replace(whole, observe=lambda record: _only_refreshed(whole.observe(record)))
+    try:
+        await full(job)
+    finally:
+        job.adapter = whole
+
+
+def _only_refreshed(seen: links.Observation) -> links.Observation:
+    return replace(seen, observed={name: seen.observed[name] for name in REFRESHED if name in seen.observed})
+
+
 async def to_remote(job: Job) -> None:
     """Writes what changed here; reads only what it is about to write."""
     await _both_ways(job)
@@ -163,6 +180,8 @@ async def from_remote(job: Job) -> None:
 async def _first(job: Job) -> None:
     """The first contact applies nothing: it reads everything and shows what would happen."""
     await pull.pull(job, "full")
+    if job.connection.pushes:
+        await sweep.sweep(job)
     await preview.propose(job)
     if job.connection.auto_approve:
         await preview.approve(job.db, job.tenant, job.id, actor="auto_approve")
@@ -183,7 +202,7 @@ async def _both_ways(job: Job) -> None:
 STEPS: dict[str, Callable[[Job], Awaitable[None]]] = {
     "delta": delta,
     "full": full,
-    "refresh": delta,
+    "refresh": refresh,
     "to_remote": to_remote,
     "from_remote": from_remote,
 }
@@ -219,9 +238,3 @@ async def _alive(lease: Lease) -> AsyncIterator[None]:
         task.cancel()
         with contextlib.suppress(asyncio.CancelledError):
             await task
-
-
-async def active_ids(db: Database, tenant: Tenant) -> list[UUID]:
-    """Returns the connections of a workspace that take part in syncs."""
-    async with db.transaction(tenant) as tx:
-        return [c.id for c in await connections.every(tx) if c.state == "active"]

@@ -29,9 +29,9 @@ MAY_QUEUE = f"{SETTING_ROLE} IN ('operator', 'admin', 'member', 'system', 'cron'
 
 FIND_KEY = """
 CREATE FUNCTION find_key(p_hash bytea, p_now timestamptz)
-RETURNS TABLE (workspace_id uuid, id uuid, role text, acts_for text)
+RETURNS TABLE (workspace_id uuid, id uuid, role text, acts_for text, name text)
 LANGUAGE sql STABLE SECURITY DEFINER SET search_path = public, pg_temp AS $$
-    SELECT k.workspace_id, k.id, k.role, k.acts_for FROM api_key k
+    SELECT k.workspace_id, k.id, k.role, k.acts_for, k.name FROM api_key k
     WHERE k.hash = p_hash AND k.revoked_at IS NULL AND (k.expires_at IS NULL OR k.expires_at > p_now)
 $$"""
 
@@ -97,7 +97,7 @@ def upgrade() -> None:
     for table in APPEND_ONLY:
         op.execute(f"REVOKE UPDATE, DELETE ON {table} FROM {ROLE}")
     for table in TENANT_TABLES:
-        may = MAY_QUEUE if table == "sync_run" else MAY_WRITE
+        may = MAY_QUEUE if table in ("sync_run", "idempotency_key") else MAY_WRITE
         _protect(table, f"workspace_id = {WORKSPACE}", may)
     _protect("workspace", f"id = {WORKSPACE}", f"{SETTING_ROLE} IN ('operator', 'system')")
     _protect("campaign_assignment", f"workspace_id = {WORKSPACE}", f"{SETTING_ROLE} IN ('operator', 'admin', 'system')")

@@ -1,0 +1,88 @@
+"""API keys: only their hash is kept; which workspace a key belongs to is found before any tenant is set."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from app.db.ids import new_id
+from app.db.session import Database, Role, Tx
+
+_SHOWN = "id, name, prefix, role, acts_for, created_at, expires_at, revoked_at, last_used_at"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Found:
+    """What a valid key stands for."""
+
+    workspace_id: UUID
+    id: UUID
+    role: Role
+    name: str
+    #: the person it acts for, an e-mail address
+    acts_for: str | None
+
+
+async def find(db: Database, key_hash: bytes) -> Found | None:
+    """Returns what a key stands for; None for one that is unknown, expired or revoked."""
+    row = await db.look_up(
+        "SELECT workspace_id, id, role, name, acts_for FROM find_key($1, clock_timestamp())", key_hash
+    )
+    return None if row is None else Found(**row)
+
+
+async def create(
+    tx: Tx,
+    *,
+    name: str,
+    role: Role,
+    prefix: str,
+    key_hash: bytes,
+    acts_for: str | None = None,
+    expires_at: datetime | None = None,
+) -> UUID:
+    """Stores a new key's hash and returns its id."""
+    key_id = new_id()
+    await tx.run(
+        "INSERT INTO api_key (workspace_id, id, name, prefix, hash, role, acts_for, created_at, expires_at)"
+        " VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)",
+        tx.workspace_id, key_id, name, prefix, key_hash, role, acts_for, tx.now, expires_at,
+    )  # fmt: skip
+    return key_id
+
+
+async def get(tx: Tx, key_id: UUID) -> Any:
+    """Returns a key without anything secret, or None."""
+    return await tx.one(f"SELECT {_SHOWN} FROM api_key WHERE workspace_id = $1 AND id = $2", tx.workspace_id, key_id)
+
+
+async def every(tx: Tx) -> list[Any]:
+    """Returns the workspace's keys, the newest first, without anything secret."""
+    return await tx.all(
+        f"SELECT {_SHOWN} FROM api_key WHERE workspace_id = $1 ORDER BY created_at DESC, id DESC", tx.workspace_id
+    )
+
+
+async def revoke(tx: Tx, key_id: UUID) -> bool:
+    """Ends a key at once; returns whether there was such a key."""
+    return bool(
+        await tx.run(
+            "UPDATE api_key SET revoked_at = coalesce(revoked_at, $3) WHERE workspace_id = $1 AND id = $2",
+            tx.workspace_id,
+            key_id,
+            tx.now,
+        )
+    )
+
+
+async def used(tx: Tx, key_ids: Iterable[UUID]) -> None:
+    """Notes that keys were used, many at a time: a request does not write to answer."""
+    await tx.run(
+        "UPDATE api_key SET last_used_at = $3 WHERE workspace_id = $1 AND id = ANY($2)",
+        tx.workspace_id,
+        list(key_ids),
+        tx.now,
+    )

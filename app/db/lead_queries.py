@@ -1,0 +1,195 @@
+"""Reads of leads for people: Postgres renders the JSON, and the service passes it through.
+
+A list walks an index by its keys (never an offset). Orders and filters are declared here, so that everything a request
+may ask for has an index or a bounded cost, and none of it is text from the request.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Final, Literal
+from uuid import UUID
+
+from app.db.session import Tx
+from app.domain import policy
+
+#: What a lead shows beside the policy's fields.
+BESIDES: Final = ("id", "version", "custom", "created_by", "created_at", "updated_at")
+_INSTANT: Final = "YYYY-MM-DD\"T\"HH24:MI:SS.MS\"Z\""
+
+
+def _column(name: str) -> str:
+    kind = policy.FIELDS[name].kind if name in policy.FIELDS else ""
+    if kind == "instant" or name.endswith("_at"):
+        return f"to_char(l.{name} AT TIME ZONE 'UTC', '{_INSTANT}') AS {name}"
+    if kind == "number":
+        return f"trim_scale(l.{name}) AS {name}"
+    return f"l.{name}"
+
+
+_SHOWN = ", ".join(_column(name) for name in ("id", "version", *policy.FIELDS, *BESIDES[2:]))
+_JSON = f"(SELECT row_to_json(shown)::text FROM (SELECT {_SHOWN}) AS shown)"
+
+
+@dataclass(frozen=True, slots=True)
+class Rendered:
+    """A lead as JSON text."""
+
+    json: str
+    version: int
+    deleted: bool
+    merged_into: UUID | None
+
+
+async def as_json(tx: Tx, lead_id: UUID) -> Rendered | None:
+    """Returns a lead, also a deleted or merged one, or None."""
+    row = await tx.one(
+        f"SELECT {_JSON} AS json, l.version, l.deleted_at IS NOT NULL AS deleted, l.merged_into FROM lead l"
+        " WHERE l.workspace_id = $1 AND l.id = $2",
+        tx.workspace_id,
+        lead_id,
+    )
+    return None if row is None else Rendered(row["json"], row["version"], row["deleted"], row["merged_into"])
+
+
+@dataclass(frozen=True, slots=True)
+class Order:
+    """One declared order of the list: its key columns all run the same way."""
+
+    key: tuple[str, ...]
+    descending: bool
+
+
+ORDERS: Final[dict[str, Order]] = {
+    "-updated_at": Order(("updated_at", "id"), True),
+    "updated_at": Order(("updated_at", "id"), False),
+    "id": Order(("id",), False),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Filter:
+    """One declared filter: a condition with `{}` for its parameter."""
+
+    kind: Literal["texts", "instant", "null"]
+    sql: str
+    note: str
+
+
+_MOMENTS = {"gte": ">=", "gt": ">", "lte": "<=", "lt": "<"}
+FILTERS: Final[dict[str, Filter]] = {
+    **{
+        name: Filter("texts", f"l.{name} = ANY({{}})", f"One or more values of {name}, comma-separated.")
+        for name in ("status", "email", "claimed_by", "source", "created_by")
+    },
+    "claimed_by[is]": Filter("null", "(l.claimed_by IS NULL) = {}", "`null` for leads nobody claimed, or `set`."),
+    **{
+        f"updated_at[{word}]": Filter("instant", f"l.updated_at {sign} {{}}", f"An instant; updated_at {sign} it.")
+        for word, sign in _MOMENTS.items()
+    },
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """Leads as JSON texts, the keys after which the next page begins, and the exact total if it was asked for."""
+
+    items: list[str]
+    next: tuple[Any, ...] | None
+    count: int | None
+
+
+async def page(
+    tx: Tx,
+    *,
+    order: str,
+    limit: int,
+    after: tuple[datetime, UUID] | tuple[UUID] | None = None,
+    filters: Mapping[str, Any] | None = None,
+    counted: bool = False,
+) -> Page:
+    """Returns a page of the leads that are not deleted, in a declared order."""
+    args: list[Any] = [tx.workspace_id]
+    where = _conditions(filters or {}, args)
+    count = int(await tx.value(f"SELECT count(*) FROM lead l WHERE {where}", *args)) if counted else None
+    chosen = ORDERS[order]
+    if after is not None:
+        args.extend(after)
+        places = ", ".join(f"${i}" for i in range(len(args) - len(after) + 1, len(args) + 1))
+        keys = ", ".join(f"l.{name}" for name in chosen.key)
+        where += f" AND ({keys}) {'<' if chosen.descending else '>'} ({places})"
+    args.append(limit + 1)
+    rows = await tx.all(_statement(chosen, where, len(args)), *args)
+    more = len(rows) > limit
+    rows = rows[:limit]
+    return Page(
+        items=[row["json"] for row in rows],
+        next=tuple(rows[-1][name] for name in chosen.key) if more else None,
+        count=count,
+    )
+
+
+def _statement(order: Order, where: str, limit: int) -> str:
+    way = "DESC" if order.descending else "ASC"
+    by = ", ".join(f"l.{name} {way}" for name in order.key)
+    return (
+        f"SELECT {_JSON} AS json, l.updated_at, l.id FROM lead l WHERE {where} ORDER BY {by} LIMIT ${limit}"
+    )
+
+
+def _conditions(filters: Mapping[str, Any], args: list[Any]) -> str:
+    parts = ["l.workspace_id = $1", "l.deleted_at IS NULL"]
+    for name, value in filters.items():
+        args.append(value)
+        parts.append(FILTERS[name].sql.format(f"${len(args)}"))
+    return " AND ".join(parts)
+
+
+async def history(tx: Tx, lead_id: UUID, limit: int, before: tuple[int, UUID] | None = None) -> list[Any]:
+    """Returns what changed of a lead, the newest first; `before` is (version, id) of the last one shown."""
+    return await tx.all(
+        "SELECT id, version, source, actor, run_id, connection_id, changes, refused, at FROM lead_change"
+        " WHERE workspace_id = $1 AND lead_id = $2 AND ($4::bigint IS NULL OR (version, id) < ($4, $5::uuid))"
+        " ORDER BY version DESC, id DESC LIMIT $3",
+        tx.workspace_id,
+        lead_id,
+        limit,
+        *(before or (None, None)),
+    )
+
+
+async def activities(tx: Tx, lead_id: UUID, limit: int, before: tuple[datetime, UUID] | None = None) -> list[Any]:
+    """Returns what happened to a lead, the newest first; `before` is (at, id) of the last one shown."""
+    return await tx.all(
+        "SELECT id, kind, at, actor, detail FROM activity WHERE workspace_id = $1 AND lead_id = $2"
+        " AND ($4::timestamptz IS NULL OR (at, id) < ($4, $5::uuid)) ORDER BY at DESC, id DESC LIMIT $3",
+        tx.workspace_id,
+        lead_id,
+        limit,
+        *(before or (None, None)),
+    )
+
+
+async def last_changes(tx: Tx, lead_id: UUID) -> dict[str, Mapping[str, Any]]:
+    """Returns the last change of every field of a lead, and what was refused for it since."""
+    rows = await tx.all(
+        "SELECT DISTINCT ON (f.key) f.key AS field, f.value AS change, c.version, c.actor, c.run_id, c.at"
+        " FROM lead_change c, jsonb_each(c.changes) AS f WHERE c.workspace_id = $1 AND c.lead_id = $2"
+        " ORDER BY f.key, c.version DESC, c.id DESC",
+        tx.workspace_id,
+        lead_id,
+    )
+    return {row["field"]: row for row in rows}
+
+
+async def refusals(tx: Tx, lead_id: UUID, limit: int = 200) -> Sequence[Any]:
+    """Returns the values that were refused for a lead, the newest first."""
+    return await tx.all(
+        "SELECT r.value AS refused, c.at, c.connection_id FROM lead_change c, jsonb_array_elements(c.refused) AS r"
+        " WHERE c.workspace_id = $1 AND c.lead_id = $2 AND c.refused <> '[]' ORDER BY c.version DESC, c.id DESC LIMIT $3",
+        tx.workspace_id,
+        lead_id,
+        limit,
+    )

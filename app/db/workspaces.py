@@ -1,0 +1,59 @@
+"""Workspaces: the tenants, which only an operator sees side by side."""
+
+from __future__ import annotations
+
+from typing import Any
+from uuid import UUID
+
+from app.db.ids import new_id
+from app.db.session import NOBODY, Database, Tenant, Tx
+
+
+async def create(db: Database, name: str | None = None) -> UUID:
+    """Adds a workspace and returns its id; without a name it is called after its id."""
+    workspace_id = new_id()
+    async with db.transaction(Tenant(workspace_id, "operator")) as tx:
+        await tx.run(
+            "INSERT INTO workspace (id, name, created_at) VALUES ($1, $2, $3)",
+            workspace_id,
+            name or f"workspace {workspace_id}",
+            tx.now,
+        )
+    return workspace_id
+
+
+async def ids(db: Database) -> list[UUID]:
+    """Returns every workspace's id, for an operator."""
+    async with db.transaction(NOBODY) as tx:
+        return [row["id"] for row in await tx.all("SELECT id FROM list_workspaces()")]
+
+
+async def get(db: Database, workspace_id: UUID) -> Any:
+    """Returns a workspace (id, name, created_at), or None."""
+    async with db.transaction(Tenant(workspace_id, "operator")) as tx:
+        return await tx.one("SELECT id, name, created_at FROM workspace WHERE id = $1", workspace_id)
+
+
+async def users(tx: Tx) -> list[Any]:
+    """Returns the people of a workspace."""
+    return await tx.all(
+        "SELECT id, email, role, created_at FROM app_user WHERE workspace_id = $1 ORDER BY email", tx.workspace_id
+    )
+
+
+async def add_user(tx: Tx, email: str, role: str) -> Any:
+    """Adds a person to the workspace, or gives one who is there another role."""
+    return await tx.one(
+        "INSERT INTO app_user (workspace_id, id, email, role, created_at) VALUES ($1, $2, $3, $4, $5)"
+        " ON CONFLICT (workspace_id, email) DO UPDATE SET role = excluded.role RETURNING id, email, role, created_at",
+        tx.workspace_id,
+        new_id(),
+        email,
+        role,
+        tx.now,
+    )
+
+
+async def remove_user(tx: Tx, user_id: UUID) -> bool:
+    """Removes a person from the workspace; what they did stays in the history."""
+    return bool(await tx.run("DELETE FROM app_user WHERE workspace_id = $1 AND id = $2", tx.workspace_id, user_id))

@@ -1,0 +1,193 @@
+"""The demo: three systems come to agreement before your eyes, over real HTTP, with no account and no set-up."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import time
+from collections.abc import AsyncIterator, Callable
+from dataclasses import dataclass, field
+from uuid import UUID
+
+from rich.console import Console
+from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+from rich.table import Table
+
+from app.db import leads, reviews, runs
+from app.lab import agreement
+from app.lab.world import World, over_http
+from app.sandbox.airtable import AirtableSandbox
+from app.sandbox.core import MovableClock
+from app.sandbox.instantly import InstantlySandbox
+from app.sandbox.seed import DemoWorld, seed_demo
+from app.settings import Settings
+
+DATABASE = "leadkeeper_demo"
+#: Only leads with a reply are created in Airtable.
+CREATE = {"email_reply_count[gt]": 0}
+
+
+@dataclass(slots=True)
+class Summary:
+    """What the demo measured; printed as one JSON line."""
+
+    agree: bool = False
+    seconds: float = 0.0
+    leads: int = 0
+    records: int = 0
+    cells_compared: int = 0
+    airtable_calls: int = 0
+    instantly_calls: int = 0
+    records_written: int = 0
+    records_created: int = 0
+    #: per later reconciliation: Airtable calls, records written, lead versions moved
+    again: list[dict[str, int]] = field(default_factory=list)
+    counters: dict[str, int] = field(default_factory=dict)
+    open_items: dict[str, int] = field(default_factory=dict)
+    disagreements: list[list[str]] = field(default_factory=list)
+
+
+async def demo(settings: Settings, *, once: bool, serve: Callable[[World, Console], object] | None = None) -> int:
+    """Runs the demo; returns the process's exit code: 0 when both sides agree."""
+    console = Console(stderr=False, highlight=False)
+    started = time.monotonic()
+    clock = MovableClock()
+    airtable, instantly = AirtableSandbox(clock=clock, seed=1), InstantlySandbox(clock=clock, seed=1)
+    facts = seed_demo(airtable, instantly)
+    console.print(
+        f"[bold]Leadkeeper demo[/]: {sum(len(t.records) for t in airtable.store.bases[facts.base_id].tables.values()):,}"
+        f" Airtable rows, {len(instantly.store.leads):,} Instantly leads in {len(facts.campaign_ids)} campaigns, all local."
+    )
+    async with over_http(settings, airtable, instantly, database=DATABASE) as world:
+        summary = await reconcile(world, facts, console)
+        summary.seconds = round(time.monotonic() - started, 1)
+        show(summary, console)
+        console.print(json.dumps({name: getattr(summary, name) for name in summary.__slots__}), soft_wrap=True)
+        if not once and serve is not None:
+            result = serve(world, console)
+            if asyncio.iscoroutine(result):
+                await result
+    return 0 if summary.agree else 1
+
+
+async def reconcile(world: World, facts: DemoWorld, console: Console) -> Summary:
+    """Connects both providers, approves their plans, and reconciles three times."""
+    summary = Summary()
+    airtable = await world.connect(
+        "airtable", {"base_id": facts.base_id, "table_id": facts.table_id}, {"token": facts.token}, create=CREATE
+    )
+    instantly = await world.connect(
+        "instantly", {"campaign_ids": None, "pacing_seconds": 0.1}, {"api_key": facts.api_key}
+    )
+    async with _progress(world, console, "Reading both providers and planning"):
+        await world.settle()
+    await _show_plans(world, console)
+    for connection_id in (airtable, instantly):
+        await world.approve(connection_id)
+    async with _progress(world, console, "Applying the approved plans"):
+        await world.settle()
+        await _settle_late_changes(world)
+    for _ in range(2):
+        async with _progress(world, console, "Reconciling again"):
+            summary.again.append(await _again(world, [airtable, instantly]))
+    found = await agreement.measure(world.runtime.db, world.tenant, airtable, world.airtable)
+    summary.airtable_calls = len(world.airtable.sandbox.calls)
+    summary.instantly_calls = len(world.instantly.sandbox.calls)
+    summary.records, summary.cells_compared = found.records, found.cells
+    summary.disagreements = [[str(part) for part in row] for row in found.disagreements[:10]]
+    async with world.runtime.db.transaction(world.tenant) as tx:
+        summary.leads = await leads.count(tx)
+        summary.counters = await runs.sum_counters(tx)
+        summary.open_items = await reviews.count_open(tx)
+    summary.records_created = summary.counters.get("created_there", 0)
+    written = sum(len(call.wrote) for call in world.airtable.sandbox.calls)
+    summary.records_written = written - summary.records_created
+    quiet = all(round_["records_written"] == 0 and round_["versions_moved"] == 0 for round_ in summary.again)
+    summary.agree = found.holds and quiet
+    return summary
+
+
+async def _again(world: World, connection_ids: list[UUID]) -> dict[str, int]:
+    db, tenant = world.runtime.db, world.tenant
+    calls = len(world.airtable.sandbox.calls)
+    async with db.transaction(tenant) as tx:
+        versions = await leads.sum_versions(tx)
+        for connection_id in connection_ids:
+            await runs.queue(tx, connection_id, "delta", "demo")
+    await world.settle()
+    async with db.transaction(tenant) as tx:
+        moved = await leads.sum_versions(tx) - versions
+    made = world.airtable.sandbox.calls[calls:]
+    return {
+        "airtable_calls": len(made),
+        "records_written": sum(len(call.wrote) for call in made),
+        "versions_moved": moved,
+    }
+
+
+async def _settle_late_changes(world: World) -> None:
+    """Lets changes made a moment ago take their second to be noticed."""
+    await asyncio.sleep(1.1)
+    await world.settle()
+
+
+async def _show_plans(world: World, console: Console) -> None:
+    async with world.runtime.db.transaction(world.tenant) as tx:
+        plans = await reviews.page(tx, ["plan"], ["open"], 10)
+    for item in reversed(plans):
+        name = (await world.connection(item["connection_id"])).name
+        plan = item["evidence"]
+        console.print(
+            f"  [bold]{name}[/] plan: {plan['leads_created_here']:,} leads created and {plan['leads_changed_here']:,}"
+            f" changed here, {plan['records_updated_there']:,} records written and {plan['records_created_there']:,}"
+            f" created there, {plan['refused']:,} values refused. Approved."
+        )
+
+
+@contextlib.asynccontextmanager
+async def _progress(world: World, console: Console, title: str) -> AsyncIterator[None]:
+    """Shows how the runs get on while the block runs."""
+    columns = (SpinnerColumn(), TextColumn("{task.description}"), BarColumn(), TextColumn("{task.fields[note]}"))
+    with Progress(*columns, TimeElapsedColumn(), console=console, transient=not console.is_terminal) as progress:
+        bar = progress.add_task(title, total=None, note="")
+
+        async def watch() -> None:
+            while True:
+                async with world.runtime.db.transaction(world.tenant) as tx:
+                    under_way = [row for row in await runs.recent(tx, 4) if row["state"] == "running"]
+                note = " · ".join(
+                    f"{row['stage'] or 'start'} {row['progress'].get('done') or 0:,}" for row in under_way
+                )
+                progress.update(bar, note=note)
+                await asyncio.sleep(0.25)
+
+        watcher = asyncio.create_task(watch())
+        try:
+            yield
+        finally:
+            watcher.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await watcher
+            progress.update(bar, total=1, completed=1, note="done")
+
+
+def show(summary: Summary, console: Console) -> None:
+    """Prints the result as a short table."""
+    table = Table(show_header=False, box=None, padding=(0, 2))
+    counters = summary.counters
+    for name, value in (
+        ("Leads in Postgres", f"{summary.leads:,}"),
+        ("Airtable rows", f"{summary.records:,}"),
+        ("Cells compared", f"{summary.cells_compared:,}, {len(summary.disagreements)} differ"),
+        ("Rows written / created in Airtable", f"{summary.records_written:,} / {summary.records_created:,}"),
+        ("Conflicts decided", f"{counters.get('conflicts', 0):,}"),
+        ("Values refused by the policy", f"{counters.get('refused', 0):,}"),
+        ("Waiting for a person", ", ".join(f"{n} {kind}" for kind, n in summary.open_items.items()) or "nothing"),
+        ("Airtable / Instantly calls", f"{summary.airtable_calls:,} / {summary.instantly_calls:,}"),
+        ("Written by a 2nd and 3rd reconciliation", ", ".join(str(r["records_written"]) for r in summary.again)),
+        ("Both sides agree", "yes" if summary.agree else "NO"),
+        ("Seconds", f"{summary.seconds}"),
+    ):
+        table.add_row(name, value)
+    console.print(table)

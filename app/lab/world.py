@@ -1,0 +1,115 @@
+"""A small world to run the product in: both sandboxes with their data, and a workspace connected to them."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import AsyncIterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from uuid import UUID
+
+import httpx
+
+from app.db import connections, workspaces
+from app.db.session import Probe, Tenant
+from app.domain.values import JSON
+from app.lab.servers import serving
+from app.runtime import Runtime, opened, probe_account, target_of
+from app.sandbox.airtable import AirtableSandbox
+from app.sandbox.instantly import InstantlySandbox
+from app.scheduler import Worker
+from app.settings import Settings
+from app.sync import connect, preview
+
+
+@dataclass(slots=True, kw_only=True)
+class World:
+    """A workspace with its runtime, and the sandboxes it is connected to."""
+
+    runtime: Runtime
+    tenant: Tenant
+    airtable: AirtableSandbox
+    instantly: InstantlySandbox
+    worker: Worker
+
+    async def connect(
+        self, kind: str, config: Mapping[str, JSON], secret: dict[str, str], *, name: str | None = None, **settings: Any
+    ) -> UUID:
+        """Connects a provider, as `POST /api/admin/connections` does."""
+        vault = self.runtime.vault
+        fingerprint = vault.fingerprint(secret)
+        wanted = connect.Wanted(
+            provider=kind,
+            name=name or kind.capitalize(),
+            config=config,
+            target=target_of(kind, dict(config), fingerprint),
+            fingerprint=fingerprint,
+            sealed=vault.seal(secret),
+            **settings,
+        )
+        columns = await probe_account(self.runtime, kind, dict(config), secret)
+        table = connect.check(wanted, columns)
+        async with self.runtime.db.transaction(self.tenant) as tx:
+            return await connect.connect(tx, wanted, table, actor="lab")
+
+    async def settle(self) -> None:
+        """Works everything that is due, until nothing is."""
+        while True:
+            await self.worker.tick()
+            if not self.worker.is_busy:
+                return
+            await self.worker.idle()
+
+    async def approve(self, connection_id: UUID) -> None:
+        """Approves a connection's first plan."""
+        await preview.approve(self.runtime.db, self.tenant, connection_id, actor="lab")
+
+    async def connection(self, connection_id: UUID) -> connections.Stored:
+        """Returns a connection as it is now."""
+        async with self.runtime.db.transaction(self.tenant) as tx:
+            stored = await connections.get(tx, connection_id)
+        assert stored is not None
+        return stored
+
+
+@contextlib.asynccontextmanager
+async def over_http(
+    settings: Settings, airtable: AirtableSandbox, instantly: InstantlySandbox, *, database: str
+) -> AsyncIterator[World]:
+    """Opens a world whose providers are real HTTP servers on loopback ports."""
+    async with serving(airtable.app) as airtable_url, serving(instantly.app) as instantly_url:
+        local = settings.model_copy(update={"airtable_api_url": airtable_url, "instantly_api_url": instantly_url})
+        async with opened(local, database=database, fresh=True) as runtime:
+            yield await make(runtime, airtable, instantly)
+
+
+@contextlib.asynccontextmanager
+async def in_process(
+    database_url: str,
+    data_dir: Path,
+    airtable: AirtableSandbox,
+    instantly: InstantlySandbox,
+    *,
+    transport: httpx.AsyncBaseTransport,
+    clock: Any = None,
+    probe: Probe | None = None,
+) -> AsyncIterator[World]:
+    """Opens a world without sockets, on a database that is there already; a simulation owns its clock and its I/O."""
+    settings = Settings(database_url=database_url, data_dir=data_dir)
+    async with opened(settings, clock=clock, transport=transport, probe=probe) as runtime:
+        yield await make(runtime, airtable, instantly)
+
+
+async def make(
+    runtime: Runtime, airtable: AirtableSandbox, instantly: InstantlySandbox, name: str | None = None
+) -> World:
+    """Makes a workspace in an open runtime."""
+    workspace_id = await workspaces.create(runtime.db, name)
+    return World(
+        runtime=runtime,
+        tenant=Tenant(workspace_id, "admin"),
+        airtable=airtable,
+        instantly=instantly,
+        worker=Worker(runtime, "lab"),
+    )

@@ -1,0 +1,95 @@
+"""The scheduler: in every instance a tick looks for due work in Postgres and takes what nobody else works.
+
+Nothing is kept in memory only. An instance that dies loses its leases in half a minute, and any other goes on where it
+stopped.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import socket
+from collections.abc import AsyncIterator
+from os import getpid
+
+import structlog
+from apscheduler.schedulers.asyncio import AsyncIOScheduler
+
+from app.db import connections
+from app.db.connections import Lease
+from app.db.session import DatabaseUnavailable
+from app.runtime import Runtime
+from app.sync import run
+
+log = structlog.get_logger()
+#: Connections one instance works at a time.
+AT_ONCE = 4
+
+
+class Worker:
+    """Takes due connections and works them, several side by side."""
+
+    def __init__(self, runtime: Runtime, name: str | None = None) -> None:
+        self._runtime = runtime
+        self._name = name or f"{socket.gethostname()}:{getpid()}"
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    async def tick(self) -> None:
+        """Claims what is due and starts working it."""
+        room = AT_ONCE - len(self._tasks)
+        if room <= 0:
+            return
+        try:
+            leases = await connections.claim(self._runtime.db, self._name, room)
+        except DatabaseUnavailable:
+            log.warning("scheduler.database_away")
+            return
+        for lease in leases:
+            task = asyncio.create_task(self._work(lease))
+            self._tasks.add(task)
+            task.add_done_callback(self._tasks.discard)
+
+    async def _work(self, lease: Lease) -> None:
+        try:
+            await run.turn(self._runtime.db, lease, self._runtime.adapter)
+        except DatabaseUnavailable:
+            log.warning("turn.database_away", connection_id=str(lease.connection_id))
+        except Exception:
+            log.exception("turn.failed", connection_id=str(lease.connection_id))
+
+    @property
+    def is_busy(self) -> bool:
+        """Tells whether work is under way."""
+        return bool(self._tasks)
+
+    async def idle(self) -> None:
+        """Waits until the work under way is done."""
+        while self._tasks:
+            await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    async def stop(self) -> None:
+        """Ends the work under way; what is stored is enough to go on from."""
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+
+
+@contextlib.asynccontextmanager
+async def scheduled(runtime: Runtime) -> AsyncIterator[Worker]:
+    """Ticks for as long as the block runs."""
+    worker = Worker(runtime)
+    scheduler = AsyncIOScheduler(timezone="UTC")
+    scheduler.add_job(
+        worker.tick,
+        "interval",
+        seconds=runtime.settings.scheduler_tick_seconds,
+        max_instances=1,
+        coalesce=True,
+        misfire_grace_time=None,
+    )
+    scheduler.start()
+    try:
+        yield worker
+    finally:
+        scheduler.shutdown(wait=False)
+        await worker.stop()

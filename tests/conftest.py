@@ -1,0 +1,176 @@
+"""The database every test runs on: a real PostgreSQL, migrated, met as the two roles of production.
+
+Without `DATABASE_URL` an embedded server is started once per run; with it (and `MIGRATION_DATABASE_URL`) that server is
+used. One migrated template is made; a test that needs a database of its own gets a clone of it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import shutil
+import tempfile
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit, urlunsplit
+
+import asyncpg
+import pytest
+
+from app import settings
+from app.db import embedded, migrate
+from app.db.session import Database
+from app.log import configure
+
+TEMPLATE = "lk_template"
+
+
+@dataclass(frozen=True, slots=True)
+class Urls:
+    """A database's address for each of the two roles."""
+
+    owner: str
+    app: str
+
+    def of(self, name: str) -> Urls:
+        """Returns the addresses of another database on the same server."""
+        return Urls(_named(self.owner, name), _named(self.app, name))
+
+
+def _named(url: str, name: str) -> str:
+    return urlunsplit(urlsplit(url)._replace(path=f"/{name}"))
+
+
+class Server:
+    """The PostgreSQL server of this test run, started by the process that collects."""
+
+    def __init__(self) -> None:
+        found = settings.load()
+        self._folder: Path | None = None
+        self._embedded: embedded.EmbeddedPostgres | None = None
+        if found.database_url and found.migration_database_url:
+            self.urls = Urls(found.migration_database_url.get_secret_value(), found.database_url)
+        else:
+            self._folder = Path(tempfile.mkdtemp(prefix="leadkeeper-tests-"))
+            self._folder.chmod(0o711)
+            self._embedded = embedded.start(self._folder / "pg", fast_unsafe=True)
+            dsn = self._embedded.dsn
+            self.urls = Urls(
+                dsn(user=embedded.OWNER, database="postgres"), dsn(user=migrate.APP_ROLE, database="postgres")
+            )
+        self.version = _run(self._make_template())
+
+    async def _make_template(self) -> str:
+        if self._embedded is not None:
+            await migrate.create_embedded(self._embedded, TEMPLATE)
+        else:
+            await execute(self.urls.owner, f'DROP DATABASE IF EXISTS "{TEMPLATE}"', f'CREATE DATABASE "{TEMPLATE}"')
+        urls = self.urls.of(TEMPLATE)
+        await migrate.migrate(urls.owner, urls.app)
+        connection = await asyncpg.connect(self.urls.owner)
+        version = str(await connection.fetchval("SHOW server_version"))
+        await connection.close()
+        return version
+
+    def stop(self) -> None:
+        """Stops the server and removes its folder."""
+        if self._embedded is not None and self._folder is not None:
+            self._embedded.stop(immediate=True)
+            shutil.rmtree(self._folder, ignore_errors=True)
+
+
+async def execute(url: str, *statements: str) -> None:
+    """Runs statements as the role of an address."""
+    connection = await asyncpg.connect(url)
+    try:
+        for statement in statements:
+            await connection.execute(statement)
+    finally:
+        await connection.close()
+
+
+def _run(work: Coroutine[Any, Any, Any]) -> Any:
+    with asyncio.Runner() as runner:
+        return runner.run(work)
+
+
+_server: Server | None = None
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    global _server
+    configure("ERROR")
+    if not hasattr(config, "workerinput") and not config.option.collectonly:
+        _server = Server()
+
+
+def pytest_unconfigure() -> None:
+    if _server is not None:
+        _server.stop()
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_configure_node(node: Any) -> None:
+    """Tells each parallel worker where the server is."""
+    assert _server is not None
+    node.workerinput["owner"], node.workerinput["app"] = _server.urls.owner, _server.urls.app
+
+
+def pytest_report_header() -> str:
+    return f"database: PostgreSQL {_server.version}" if _server else "database: none"
+
+
+@pytest.fixture(scope="session")
+def server(request: pytest.FixtureRequest) -> Urls:
+    """The server's addresses."""
+    given = getattr(request.config, "workerinput", None)
+    if given is not None:
+        return Urls(given["owner"], given["app"])
+    assert _server is not None
+    return _server.urls
+
+
+@pytest.fixture(scope="session")
+def clone(server: Urls, worker_id: str) -> Iterator[Callable[[], Coroutine[Any, Any, Urls]]]:
+    """Makes a database of its own for whoever calls it."""
+    numbers = itertools.count(1)
+    made: list[str] = []
+
+    async def make() -> Urls:
+        name = f"lk_{worker_id}_{next(numbers)}"
+        for attempt in range(20):
+            try:
+                await execute(
+                    server.owner, f'DROP DATABASE IF EXISTS "{name}"', f'CREATE DATABASE "{name}" TEMPLATE "{TEMPLATE}"'
+                )
+                break
+            except asyncpg.ObjectInUseError:
+                # another worker is copying the template this very moment
+                await asyncio.sleep(0.02 * (attempt + 1))
+        made.append(name)
+        return server.of(name)
+
+    yield make
+
+
+@pytest.fixture
+async def urls(clone: Callable[[], Coroutine[Any, Any, Urls]]) -> Urls:
+    """A migrated database of this test's own."""
+    return await clone()
+
+
+@pytest.fixture
+async def db(urls: Urls) -> AsyncIterator[Database]:
+    """The service's way into that database."""
+    database = await Database.open(urls.app)
+    yield database
+    await database.close()
+
+
+@pytest.fixture(scope="session")
+def worker_id(request: pytest.FixtureRequest) -> str:
+    """Which parallel worker this is."""
+    given = getattr(request.config, "workerinput", None)
+    return given["workerid"] if given is not None else "solo"

@@ -1,0 +1,85 @@
+"""The two roles, as the catalogue has them: what the service may do, and what row-level security keeps from it."""
+
+from __future__ import annotations
+
+import asyncpg
+import pytest
+
+from app.db import migrate, tables, workspaces
+from app.db.ids import new_id
+from app.db.session import NOBODY, Database, Tenant
+from tests.conftest import Urls
+
+
+async def test_app_role_owns_nothing_and_cannot_bypass(urls: Urls, db: Database) -> None:
+    async with db.transaction() as tx:
+        role = await tx.one("SELECT rolsuper, rolbypassrls, rolcreaterole FROM pg_roles WHERE rolname = current_user")
+        owned = await tx.value(
+            "SELECT count(*) FROM pg_class c JOIN pg_roles r ON r.oid = c.relowner WHERE r.rolname = current_user"
+        )
+
+    assert dict(role) == {"rolsuper": False, "rolbypassrls": False, "rolcreaterole": False}
+    assert owned == 0
+
+
+async def test_every_tenant_table_has_security_and_a_policy_for_each_command(db: Database) -> None:
+    async with db.transaction() as tx:
+        rows = await tx.all(
+            "SELECT c.relname, c.relrowsecurity AS on, c.relforcerowsecurity AS forced,"
+            " (SELECT array_agg(p.polcmd::text ORDER BY 1) FROM pg_policy p WHERE p.polrelid = c.oid) AS commands"
+            " FROM pg_class c WHERE c.relkind = 'r' AND c.relnamespace = 'public'::regnamespace"
+        )
+    found = {row["relname"]: row for row in rows}
+    tenant_tables = {t.name for t in tables.metadata.tables.values()} - tables.OPERATOR_TABLES
+
+    assert set(found) == {t.name for t in tables.metadata.tables.values()} | {"alembic_version"}
+    for name in tenant_tables:
+        assert found[name]["on"], name
+        assert not found[name]["forced"], name
+        assert set(found[name]["commands"]) == {"a", "d", "r", "w"}, name
+    assert found["provider_account"]["on"]
+    assert found["workspace"]["on"]
+
+
+@pytest.mark.parametrize("table", sorted(tables.APPEND_ONLY))
+async def test_history_is_append_only_for_the_service(db: Database, table: str) -> None:
+    workspace = await workspaces.create(db)
+    for statement in (f"UPDATE {table} SET at = now()", f"DELETE FROM {table}"):
+        with pytest.raises(asyncpg.InsufficientPrivilegeError):
+            async with db.transaction(Tenant(workspace)) as tx:
+                await tx.run(statement)
+
+
+async def test_without_a_tenant_or_with_another_nothing_is_seen(db: Database) -> None:
+    mine, other = await workspaces.create(db), await workspaces.create(db)
+    async with db.transaction(Tenant(mine)) as tx:
+        await tx.run("INSERT INTO lead (workspace_id, id, email) VALUES ($1, $2, 'a@b.test')", mine, new_id())
+
+    for tenant, seen in ((NOBODY, 0), (Tenant(other), 0), (Tenant(mine), 1)):
+        async with db.transaction(tenant) as tx:
+            assert await tx.value("SELECT count(*) FROM lead") == seen
+
+
+async def test_a_viewer_reads_and_cannot_write_or_lock(db: Database) -> None:
+    workspace = await workspaces.create(db)
+    async with db.transaction(Tenant(workspace)) as tx:
+        await tx.run("INSERT INTO lead (workspace_id, id) VALUES ($1, $2)", workspace, new_id())
+    async with db.transaction(Tenant(workspace, "viewer")) as tx:
+        assert await tx.value("SELECT count(*) FROM lead") == 1
+        assert await tx.run("UPDATE lead SET title = 'x'") == 0
+        assert await tx.all("SELECT id FROM lead FOR NO KEY UPDATE") == []
+    with pytest.raises(asyncpg.InsufficientPrivilegeError):
+        async with db.transaction(Tenant(workspace, "viewer")) as tx:
+            await tx.run("INSERT INTO lead (workspace_id, id) VALUES ($1, $2)", workspace, new_id())
+
+
+async def test_a_row_cannot_be_put_into_another_workspace(db: Database) -> None:
+    mine, other = await workspaces.create(db), await workspaces.create(db)
+    with pytest.raises(asyncpg.InsufficientPrivilegeError):
+        async with db.transaction(Tenant(mine)) as tx:
+            await tx.run("INSERT INTO lead (workspace_id, id) VALUES ($1, $2)", other, new_id())
+
+
+async def test_one_role_for_both_is_refused(urls: Urls) -> None:
+    with pytest.raises(migrate.MigrationError, match="a role of its own"):
+        await migrate.migrate(urls.owner, urls.owner)
