@@ -151,3 +151,56 @@ async def sum_counters(tx: Tx) -> dict[str, int]:
         tx.workspace_id,
     )
     return {row["key"]: int(row["total"]) for row in rows}
+
+
+async def take_turns(tx: Tx) -> None:
+    """Lets one transaction of the workspace at a time decide which runs there are, until it ends."""
+    await tx.run("SELECT pg_advisory_xact_lock(hashtextextended('runs ' || $1::text, 0))", str(tx.workspace_id))
+
+
+async def open_whole(tx: Tx, kind: str, options: Mapping[str, JSON]) -> Any:
+    """Returns the run of the whole workspace under way that was asked for in the same words, or None."""
+    return await tx.one(
+        f"SELECT {_SHOWN} FROM sync_run WHERE workspace_id = $1 AND connection_id IS NULL AND kind = $2"
+        f" AND options = $3 AND state IN {OPEN} ORDER BY created_at, id LIMIT 1",
+        tx.workspace_id,
+        kind,
+        dict(options),
+    )
+
+
+async def adopt(tx: Tx, parent_id: UUID, connection_id: UUID, kind: str) -> bool:
+    """Makes a connection's run under way a part of a workspace's run; returns False where there is none to take."""
+    return bool(
+        await tx.run(
+            "UPDATE sync_run SET parent_id = $2 WHERE workspace_id = $1 AND connection_id = $3 AND kind = $4"
+            f" AND parent_id IS NULL AND state IN {OPEN}",
+            tx.workspace_id,
+            parent_id,
+            connection_id,
+            kind,
+        )
+    )
+
+
+async def cancel(tx: Tx, run_id: UUID, why: str) -> bool:
+    """Cancels a run with its parts; what was done so far stays done. Returns whether anything was still to be done."""
+    ended = await tx.all(
+        f"UPDATE sync_run SET state = 'cancelled', error = $3, finished_at = $4, stage = NULL"
+        f" WHERE workspace_id = $1 AND (id = $2 OR parent_id = $2) AND state IN {OPEN} RETURNING parent_id",
+        tx.workspace_id, run_id, why, tx.now,
+    )  # fmt: skip
+    for parent_id in {row["parent_id"] for row in ended if row["parent_id"] not in (None, run_id)}:
+        await settle(tx, parent_id)
+    return bool(ended)
+
+
+async def cancel_for(tx: Tx, connection_id: UUID, why: str) -> None:
+    """Cancels everything a connection has under way."""
+    rows = await tx.all(
+        f"SELECT id FROM sync_run WHERE workspace_id = $1 AND connection_id = $2 AND state IN {OPEN}",
+        tx.workspace_id,
+        connection_id,
+    )
+    for row in rows:
+        await cancel(tx, row["id"], why)

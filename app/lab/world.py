@@ -13,6 +13,7 @@ import httpx
 
 from app.db import connections, workspaces
 from app.db.session import Probe, Tenant
+from app.domain.merge import Strategy
 from app.domain.values import JSON
 from app.lab.servers import serving
 from app.runtime import Runtime, opened, probe_account, target_of
@@ -38,6 +39,8 @@ class World:
     ) -> UUID:
         """Connects a provider, as `POST /api/admin/connections` does."""
         vault = self.runtime.vault
+        if "conflict_strategy" in settings:
+            settings["conflict_strategy"] = Strategy(settings["conflict_strategy"])
         fingerprint = vault.fingerprint(secret)
         wanted = connect.Wanted(
             provider=kind,

@@ -1,0 +1,142 @@
+"""What routes are handed: who calls, the runtime, a transaction of the caller's workspace, and idempotency.
+
+The role is checked before anything else happens, so before a row is locked: under row-level security a viewer's lock
+finds no rows. The transaction's dependency has scope "function", so it commits before the answer is sent.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import AsyncIterator, Awaitable, Callable
+from dataclasses import dataclass
+from typing import Annotated, Any, Final
+from uuid import UUID
+
+from fastapi import Depends, Request
+from starlette.responses import Response
+
+from app.api.errors import Problem
+from app.api.gate import Caller, Gatekeeper
+from app.db import idempotency
+from app.db.session import Role, Tx
+from app.runtime import Runtime
+
+#: Who may: read; work leads and start syncs; see to a workspace; see to all of them.
+READERS: Final[tuple[Role, ...]] = ("operator", "admin", "member", "viewer")
+WORKERS: Final[tuple[Role, ...]] = ("operator", "admin", "member")
+ADMINS: Final[tuple[Role, ...]] = ("operator", "admin")
+OPERATORS: Final[tuple[Role, ...]] = ("operator",)
+
+
+class Allow:
+    """Lets only some roles in; the OpenAPI document lists them per route."""
+
+    def __init__(self, *roles: Role) -> None:
+        self.roles = roles
+
+    async def __call__(self, request: Request) -> None:
+        """Identifies the caller and checks the role."""
+        gate: Gatekeeper = request.app.state.gatekeeper
+        caller = await gate.identify(request)
+        request.state.caller = caller
+        if caller.role not in self.roles:
+            needed = " or ".join(self.roles)
+            raise Problem(403, f"This needs a key with the role {needed}; yours has the role {caller.role}.")
+
+
+READ = Depends(Allow(*READERS))
+WORK = Depends(Allow(*WORKERS))
+ADMIN = Depends(Allow(*ADMINS))
+OPERATE = Depends(Allow(*OPERATORS))
+#: Reading runs, and asking for due work: what a cron may do.
+READ_RUNS = Depends(Allow(*READERS, "cron"))
+TRIGGER = Depends(Allow(*WORKERS, "cron"))
+
+
+def _runtime(request: Request) -> Runtime:
+    runtime: Runtime = request.app.state.runtime
+    return runtime
+
+
+def _caller(request: Request) -> Caller:
+    caller: Caller = request.state.caller
+    return caller
+
+
+async def _session(request: Request) -> AsyncIterator[Tx]:
+    async with _runtime(request).db.transaction(_caller(request).tenant) as tx:
+        yield tx
+
+
+Running = Annotated[Runtime, Depends(_runtime)]
+Current = Annotated[Caller, Depends(_caller)]
+Session = Annotated[Tx, Depends(_session, scope="function")]
+
+#: Turns an answer into what is kept of it, where it holds something shown once.
+Keep = Callable[[bytes], bytes]
+
+
+@dataclass(frozen=True, slots=True)
+class Idempotency:
+    """The request's Idempotency-Key, if it has one."""
+
+    key: str | None
+    body_hash: bytes
+
+    async def known(self, tx: Tx) -> Response | None:
+        """Returns what was answered under this key, for routes that ask a provider first."""
+        if self.key is None:
+            return None
+        found = await idempotency.find(tx, self.key, self.body_hash)
+        return None if found is None else _repeated(found)
+
+    async def once(self, tx: Tx, work: Callable[[], Awaitable[Response]], keep: Keep = bytes) -> Response:
+        """Does the work, or repeats the answer of the request that did it."""
+        if self.key is None:
+            return await work()
+        if (found := await idempotency.begin(tx, self.key, self.body_hash)) is not None:
+            return _repeated(found)
+        response = await work()
+        headers = {name: response.headers[name] for name in ("content-type", "location", "etag") if name in response.headers}
+        kept = idempotency.Answer(response.status_code, keep(bytes(response.body)), headers)
+        await idempotency.finish(tx, self.key, kept)
+        return response
+
+
+def _repeated(found: idempotency.Answer) -> Response:
+    return Response(found.body, found.status, {**found.headers, "Idempotency-Replayed": "true"})
+
+
+async def _idempotency(request: Request) -> Idempotency:
+    given = request.headers.get("idempotency-key")
+    if given is None:
+        return Idempotency(None, b"")
+    if not (0 < len(given) <= 255 and given.isprintable()):
+        raise Problem(422, "An Idempotency-Key has 1 to 255 printable characters.")
+    request_hash = hashlib.sha256(f"{request.method} {request.url.path}?{request.url.query}\n".encode())
+    request_hash.update(await request.body())
+    return Idempotency(f"{_caller(request).key_id}:{given}", request_hash.digest())
+
+
+Once = Annotated[Idempotency, Depends(_idempotency)]
+
+
+def expected_version(request: Request) -> int | None:
+    """Returns the version in If-Match; None where any will do."""
+    given = request.headers.get("if-match")
+    if given is None or given.strip() == "*":
+        return None
+    number = given.strip().removeprefix("W/").strip('"')
+    if not (number.isascii() and number.isdigit() and len(number) < 19):
+        raise Problem(412, 'If-Match holds no version of this lead: send its ETag, such as "3".')
+    return int(number)
+
+
+IfMatch = Annotated[int | None, Depends(expected_version)]
+
+
+def known(found: Any, what: str, item_id: UUID) -> Any:
+    """Returns what was found, or answers 404."""
+    if found is None:
+        raise Problem(404, f"There is no {what} {item_id} in this workspace.")
+    return found

@@ -1,0 +1,113 @@
+"""The outermost layer: a request's id, its size limit, its metrics, and an answer to whatever nobody expected."""
+
+from __future__ import annotations
+
+import re
+from time import perf_counter
+
+import structlog
+from starlette.datastructures import MutableHeaders
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from app.api.errors import Problem, problem
+from app.api.metrics import Metrics
+from app.db.ids import new_id
+
+log = structlog.get_logger()
+_REQUEST_ID = re.compile(rb"[A-Za-z0-9._-]{1,64}")
+
+
+class Edge:
+    """Wraps the whole app."""
+
+    def __init__(self, app: ASGIApp, *, max_body: int, metrics: Metrics) -> None:
+        self._app = app
+        self._max_body = max_body
+        self._metrics = metrics
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answers one request."""
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        headers = dict(scope["headers"])
+        given = headers.get(b"x-request-id", b"")
+        request_id = given.decode() if _REQUEST_ID.fullmatch(given) else new_id().hex
+        scope.setdefault("state", {})["request_id"] = request_id
+        structlog.contextvars.bind_contextvars(request_id=request_id)
+        began, status = perf_counter(), 500
+
+        async def sending(message: Message) -> None:
+            nonlocal status
+            if message["type"] == "http.response.start":
+                status = message["status"]
+                found = MutableHeaders(scope=message)
+                found["X-Request-ID"] = request_id
+                found.setdefault("X-Content-Type-Options", "nosniff")
+                found.setdefault("Cache-Control", "private, no-cache")
+            await send(message)
+
+        try:
+            await self._guarded(scope, receive, sending, headers)
+        finally:
+            self._metrics.request(scope, status, perf_counter() - began)
+            structlog.contextvars.unbind_contextvars("request_id")
+
+    async def _guarded(self, scope: Scope, receive: Receive, send: Send, headers: dict[bytes, bytes]) -> None:
+        """Limits the body, and answers 500 where an error was not foreseen (unless the answer has begun)."""
+        begun = False
+
+        async def sending(message: Message) -> None:
+            nonlocal begun
+            begun = True
+            await send(message)
+
+        try:
+            body = await self._body(receive, headers)
+            await self._app(scope, receive if body is None else _replay(body, receive), sending)
+        except Problem as exc:
+            await problem(scope["state"]["request_id"], exc)(scope, receive, send)
+        except Exception:
+            log.exception("request.failed", path=scope["path"], method=scope["method"])
+            if begun:
+                raise
+            found = Problem(500, "Something went wrong here; the log has it under this request_id.")
+            await problem(scope["state"]["request_id"], found)(scope, receive, send)
+
+    async def _body(self, receive: Receive, headers: dict[bytes, bytes]) -> bytes | None:
+        """Refuses a body that is too large; one of unknown length is read here, up to the limit."""
+        length = headers.get(b"content-length")
+        if length is not None:
+            if not length.isdigit():
+                raise Problem(400, "Content-Length is not a number.")
+            if int(length) > self._max_body:
+                raise self._too_large()
+            return None
+        if b"transfer-encoding" not in headers:
+            return None
+        body = bytearray()
+        while True:
+            message = await receive()
+            body += message.get("body", b"")
+            if len(body) > self._max_body:
+                raise self._too_large()
+            if message["type"] == "http.disconnect" or not message.get("more_body"):
+                return bytes(body)
+
+    def _too_large(self) -> Problem:
+        return Problem(
+            413, f"The body is larger than {self._max_body:,} bytes: send less at once.", headers={"Connection": "close"}
+        )
+
+
+def _replay(body: bytes, receive: Receive) -> Receive:
+    sent = False
+
+    async def replay() -> Message:
+        nonlocal sent
+        if sent:
+            return await receive()
+        sent = True
+        return {"type": "http.request", "body": body, "more_body": False}
+
+    return replay

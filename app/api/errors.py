@@ -1,0 +1,204 @@
+"""Errors as `application/problem+json` (RFC 9457). Nothing a client sent is ever repeated in an answer.
+
+Every error of the rooms below has a status here; the sentence is the error's own.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from http import HTTPStatus
+from typing import Any
+
+import orjson
+import structlog
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from starlette.exceptions import HTTPException
+from starlette.responses import Response
+
+from app.db.connections import DuplicateTarget
+from app.db.idempotency import KeyReused
+from app.db.leads import IdentityTaken
+from app.db.reviews import AlreadyDecided
+from app.db.session import DatabaseUnavailable, Unstorable
+from app.domain.filters import FilterError
+from app.domain.mapping import MappingError
+from app.domain.normalize import Unreadable
+from app.errors import LeadkeeperError
+from app.providers.base import ProviderError, RateLimited, Refused, Rejected
+from app.sync.adjust import WrongState
+from app.sync.ask import NoSuchConnection, NotActive, NothingToSync
+from app.sync.decide import MovedOn, NotAConflict
+from app.sync.edit import AlreadyClaimed, Gone, InvalidFields, Merged, NotFound, StaleVersion
+from app.sync.preview import NoPlan, PlanChanged
+from app.vault import VaultError
+
+log = structlog.get_logger()
+MEDIA_TYPE = "application/problem+json"
+#: Seconds after which an unreachable database is worth another try.
+DATABASE_RETRY = 2
+
+#: What each error of the rooms below means over HTTP.
+STATUSES: dict[type[LeadkeeperError], int] = {
+    NotFound: 404,
+    Gone: 404,
+    NoSuchConnection: 404,
+    Merged: 308,
+    StaleVersion: 412,
+    AlreadyClaimed: 409,
+    IdentityTaken: 409,
+    DuplicateTarget: 409,
+    AlreadyDecided: 409,
+    MovedOn: 409,
+    NotActive: 409,
+    NothingToSync: 409,
+    WrongState: 409,
+    NoPlan: 409,
+    PlanChanged: 409,
+    VaultError: 409,
+    NotAConflict: 422,
+    InvalidFields: 422,
+    MappingError: 422,
+    FilterError: 422,
+    KeyReused: 422,
+    Unstorable: 422,
+    Refused: 422,
+    Rejected: 422,
+    RateLimited: 503,
+    ProviderError: 502,
+    DatabaseUnavailable: 503,
+}
+
+
+@dataclass(slots=True)
+class Problem(Exception):
+    """An answer that is not the one asked for."""
+
+    status: int
+    detail: str
+    errors: Sequence[Mapping[str, Any]] = ()
+    headers: Mapping[str, str] = field(default_factory=dict)
+    extra: Mapping[str, Any] = field(default_factory=dict)
+
+
+def problem(request_id: str | None, found: Problem) -> Response:
+    """Renders a problem."""
+    content: dict[str, Any] = {
+        "type": f"urn:leadkeeper:problem:{slug(found.status)}",
+        "title": title(found.status),
+        "status": found.status,
+        "detail": found.detail,
+        "errors": list(found.errors),
+        "request_id": request_id,
+        **found.extra,
+    }
+    return Response(orjson.dumps(content, default=str), found.status, dict(found.headers), MEDIA_TYPE)
+
+
+def title(status: int) -> str:
+    """Returns the short name of a status."""
+    return HTTPStatus(status).phrase
+
+
+def slug(status: int) -> str:
+    """Returns the last part of a problem's type."""
+    return title(status).lower().replace(" ", "-").replace("'", "")
+
+
+def install(app: FastAPI) -> None:
+    """Lets an app answer every error with a problem."""
+    app.add_exception_handler(Problem, _problem)
+    app.add_exception_handler(LeadkeeperError, _expected)
+    app.add_exception_handler(RequestValidationError, _invalid)
+    app.add_exception_handler(HTTPException, _http)
+
+
+async def _problem(request: Request, exc: Exception) -> Response:
+    assert isinstance(exc, Problem)
+    return problem(request_id(request), exc)
+
+
+async def _expected(request: Request, exc: Exception) -> Response:
+    assert isinstance(exc, LeadkeeperError)
+    return problem(request_id(request), translate(exc))
+
+
+def translate(exc: LeadkeeperError) -> Problem:
+    """Returns what an error of the rooms below is over HTTP."""
+    status = next((STATUSES[kind] for kind in type(exc).__mro__ if kind in STATUSES), 500)
+    if status == 500:
+        log.error("request.unmapped_error", error=type(exc).__name__)
+    found = Problem(status, str(exc) or str(exc.__doc__))
+    match exc:
+        case InvalidFields():
+            found.detail = "Some fields cannot be taken as they are: see errors."
+            found.errors = [at(p.field.replace(".", "/", 1), p.message) for p in exc.problems]
+        case Merged():
+            found.headers = {"Location": f"/api/leads/{exc.survivor}"}
+        case StaleVersion():
+            found.headers = {"ETag": f'"{exc.version}"'}
+            found.extra = {"version": exc.version}
+        case AlreadyClaimed():
+            found.extra = {"claimed_by": exc.holder}
+        case IdentityTaken():
+            found.extra = {"lead_id": str(exc.owner) if exc.owner else None}
+        case DatabaseUnavailable():
+            found.headers = {"Retry-After": str(DATABASE_RETRY)}
+        case RateLimited():
+            found.headers = {"Retry-After": str(max(1, round(exc.retry_after)))}
+    return found
+
+
+def at(pointer: str, detail: str) -> dict[str, str]:
+    """Returns one entry of `errors`: where in the body, and why."""
+    return {"pointer": f"/{pointer}" if pointer else "", "detail": detail}
+
+
+async def _invalid(request: Request, exc: Exception) -> Response:
+    assert isinstance(exc, RequestValidationError)
+    errors = [_location(error["loc"]) | {"detail": _sentence(error)} for error in exc.errors()[:20]]
+    return problem(request_id(request), Problem(422, "The request cannot be taken as it is: see errors.", errors))
+
+
+def _location(loc: Sequence[Any]) -> dict[str, str]:
+    """A JSON pointer for what is in the body, the parameter's name for what is not."""
+    where, *path = loc
+    if where != "body":
+        return {"parameter": str(path[0]) if path else str(where)}
+    return {"pointer": "".join("/" + str(part).replace("~", "~0").replace("/", "~1") for part in path)}
+
+
+def _sentence(error: Mapping[str, Any]) -> str:
+    """The validator's sentence; never the value it is about."""
+    match error["type"]:
+        case "extra_forbidden":
+            return "There is no such field."
+        case "missing":
+            return "This is required."
+        case "json_invalid":
+            return "The body is not valid JSON."
+        case "value_error":
+            return str(error["ctx"]["error"])
+        case "dict_type" | "model_type" | "model_attributes_type":
+            return "It is a JSON object, sent with Content-Type: application/json."
+    return f"{error['msg']}."
+
+
+async def _http(request: Request, exc: Exception) -> Response:
+    assert isinstance(exc, HTTPException)
+    detail = {
+        404: "There is nothing at this address: see /docs.",
+        405: "This address knows other methods: see Allow.",
+        400: "The body could not be read.",
+    }.get(exc.status_code, str(exc.detail))
+    return problem(request_id(request), Problem(exc.status_code, detail, headers=dict(exc.headers or {})))
+
+
+def request_id(request: Request) -> str | None:
+    """Returns the id this request is known by."""
+    found: str | None = request.scope.get("state", {}).get("request_id")
+    return found
+
+
+__all__ = ["Problem", "Unreadable", "at", "install", "problem", "translate"]

@@ -1,0 +1,128 @@
+"""The gate: which key a request carries, whom it stands for, and how often it may come."""
+
+from __future__ import annotations
+
+import contextlib
+from dataclasses import dataclass
+from uuid import UUID
+
+from starlette.requests import Request
+
+from app.api.errors import Problem
+from app.api.limits import Buckets
+from app.db import audits, keys, workspaces
+from app.db.session import Role, Tenant
+from app.runtime import Runtime
+from app.vault import key_hash
+
+#: Failed keys per client and minute.
+FAILURES = 20
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Caller:
+    """Who calls: a key, its role, and the workspace the request is about."""
+
+    workspace_id: UUID
+    key_id: UUID
+    role: Role
+    #: what the history calls them: the person the key acts for, else the key's name
+    name: str
+    acts_for: str | None
+
+    @property
+    def tenant(self) -> Tenant:
+        """Whom transactions run for."""
+        return Tenant(self.workspace_id, self.role)
+
+
+class Gatekeeper:
+    """Identifies callers of one app."""
+
+    def __init__(self, runtime: Runtime) -> None:
+        self._runtime = runtime
+
+        def seconds() -> float:
+            return runtime.clock.now().timestamp()
+
+        self._failures = Buckets(FAILURES, seconds)
+        self._requests = Buckets(runtime.settings.rate_per_minute, seconds)
+        self._used: dict[UUID, set[UUID]] = {}
+
+    async def identify(self, request: Request) -> Caller:
+        """Returns who calls; answers 401 without a valid key and 429 for too many requests."""
+        found = await self._find(request)
+        if wait := self._requests.take(found.id):
+            raise _slow_down(wait, "This key sends more requests than it may")
+        self._used.setdefault(found.workspace_id, set()).add(found.id)
+        caller = Caller(
+            workspace_id=found.workspace_id,
+            key_id=found.id,
+            role=found.role,
+            name=found.acts_for or found.name,
+            acts_for=found.acts_for,
+        )
+        chosen = request.headers.get("x-workspace")
+        return caller if chosen is None else await self._elsewhere(request, caller, chosen)
+
+    async def _find(self, request: Request) -> keys.Found:
+        client = request.client.host if request.client else ""
+        if wait := self._failures.wait(client):
+            raise _slow_down(wait, "Too many requests with a wrong key came from here")
+        key = _presented(request)
+        if key is None:
+            raise _unauthorized("Send an API key: Authorization: Bearer lk_… or X-API-Key.")
+        found = await keys.find(self._runtime.db, key_hash(key))
+        if found is None:
+            self._failures.take(client)
+            raise _unauthorized("This API key is unknown, expired or revoked: ask an administrator for a new one.")
+        return found
+
+    async def _elsewhere(self, request: Request, caller: Caller, chosen: str) -> Caller:
+        """An operator acts inside one workspace at a time, and that is written down there."""
+        if caller.role != "operator":
+            raise Problem(403, "X-Workspace needs a key with the role operator.")
+        missing = Problem(404, "There is no such workspace: X-Workspace takes the id of one.")
+        try:
+            workspace_id = UUID(chosen)
+        except ValueError:
+            raise missing from None
+        if workspace_id == caller.workspace_id:
+            return caller
+        db = self._runtime.db
+        if await workspaces.get(db, workspace_id) is None:
+            raise missing
+        async with db.transaction(Tenant(workspace_id, "operator")) as tx:
+            await audits.note(tx, caller.name, f"{request.method} {request.url.path}", {"key_id": str(caller.key_id)})
+        return Caller(
+            workspace_id=workspace_id, key_id=caller.key_id, role=caller.role, name=caller.name, acts_for=caller.acts_for
+        )
+
+    async def note_used(self) -> None:
+        """Writes down which keys were used since the last time."""
+        used, self._used = self._used, {}
+        for workspace_id, key_ids in used.items():
+            async with self._runtime.db.transaction(Tenant(workspace_id)) as tx:
+                await keys.used(tx, key_ids)
+
+
+def _presented(request: Request) -> str | None:
+    """Returns the key a request carries, or None."""
+    found = request.headers.get("x-api-key")
+    scheme, _, token = request.headers.get("authorization", "").partition(" ")
+    if scheme.lower() == "bearer":
+        found = token.strip()
+    with contextlib.suppress(UnicodeEncodeError):
+        if found:
+            found.encode()
+            return found
+    return None
+
+
+def _unauthorized(detail: str) -> Problem:
+    return Problem(401, detail, headers={"WWW-Authenticate": "Bearer"})
+
+
+def _slow_down(wait: float, what: str) -> Problem:
+    seconds = max(1, int(wait + 0.999))
+    return Problem(429, f"{what}: try again in {seconds} s.", headers={"Retry-After": str(seconds)})

@@ -1,0 +1,1 @@
+"""The routes, one router per file, in reading order."""

@@ -1,0 +1,113 @@
+"""Adjust: an existing connection's settings and state. What concerns its links makes them be looked at again."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+from uuid import UUID
+
+from app.db import connections, links, overview, reviews, runs
+from app.db.connections import Stored, StreamState
+from app.db.session import Tx
+from app.domain import filters, mapping
+from app.domain.mapping import MappingTable
+from app.domain.merge import Strategy
+from app.domain.values import JSON
+from app.errors import LeadkeeperError
+from app.providers.base import Column
+from app.sync import connect
+from app.sync.ask import NoSuchConnection
+from app.sync.pull import STREAM
+
+#: Settings whose change makes every link be judged again.
+_JUDGED_AGAIN = frozenset({"mapping", "conflict_strategy", "priority"})
+
+
+class WrongState(LeadkeeperError):
+    """The connection's state does not allow this."""
+
+
+async def known(tx: Tx, connection_id: UUID) -> Stored:
+    """Returns a connection; raises `NoSuchConnection`."""
+    stored = await connections.get(tx, connection_id)
+    if stored is None:
+        raise NoSuchConnection
+    return stored
+
+
+def check(stored: Stored, changes: Mapping[str, JSON], columns: Sequence[Column]) -> MappingTable:
+    """Returns the connection's mapping as it will be, in its next version; raises `MappingError`."""
+    strategy = Strategy(str(changes.get("conflict_strategy") or stored.conflict_strategy))
+    rows: Any = changes.get("mapping") or rows_of(stored)
+    wanted = connect.Wanted(
+        provider=stored.provider, name=stored.name, config=stored.config, target=stored.target, fingerprint="",
+        sealed=b"", mapping=rows, conflict_strategy=strategy,
+    )  # fmt: skip
+    return replace(connect.check(wanted, columns), version=stored.mapping_version + 1)
+
+
+def rows_of(stored: Stored) -> list[dict[str, JSON]]:
+    """Returns a stored mapping as somebody would write it."""
+    return [{k: row[k] for k in ("field", "remote", "direction", "values") if k in row} for row in stored.mapping]
+
+
+def verdict(stored: Stored, columns: Sequence[Column]) -> str:
+    """Says in one sentence that a connection works; raises `MappingError` with what is missing."""
+    if not stored.pushes:
+        return f"{stored.name} works: the key is accepted and its campaigns can be read."
+    table = mapping.check(rows_of(stored), columns)
+    written = sum(m.direction != "pull" for m in table.fields.values())
+    return f"{stored.name} works: {len(columns)} columns, {len(table.fields)} of them mapped, {written} written to."
+
+
+async def change(
+    tx: Tx, stored: Stored, changes: Mapping[str, JSON], table: MappingTable | None, *, actor: str
+) -> None:
+    """Changes settings (checked before); a new mapping reads everything again under its own version."""
+    columns: dict[str, Any] = {
+        name: changes[name]
+        for name in ("name", "conflict_strategy", "priority", "schedule_minutes", "auto_approve", "thresholds")
+        if name in changes
+    }
+    if "create" in changes:
+        # every lead is a candidate again under another filter
+        columns |= {"create_policy": filters.check(changes["create"]), "lead_xid": 0}
+    if table is not None and "mapping" in changes:
+        columns |= {"mapping": table.dump(), "mapping_version": table.version}
+    if columns:
+        await connections.change(tx, stored.id, **columns)
+    if _JUDGED_AGAIN & changes.keys():
+        await links.touch_all(tx, stored.id)
+    if "mapping" in changes and stored.pushes:
+        at_rest = StreamState(position=None, watermark=None, progress={})
+        await connections.move_stream(tx, stored.id, STREAM, at_rest)
+        await reviews.close_all(tx, "plan", stored.id, why="the mapping has changed")
+        if stored.state in ("new", "active"):
+            await runs.queue(tx, stored.id, "full", "mapping", requested_by=actor)
+
+
+async def pause(tx: Tx, connection_id: UUID, *, actor: str) -> None:
+    """Keeps a connection from syncing; edits go on here and reach it after it is resumed."""
+    stored = await known(tx, connection_id)
+    if stored.state == "new":
+        raise WrongState(f"{stored.name} does nothing before its first plan is approved: there is nothing to pause.")
+    await connections.change(tx, connection_id, state="paused", reason=f"paused by {actor}", next_run_at=None)
+    await runs.cancel_for(tx, connection_id, "the connection was paused")
+
+
+async def resume(tx: Tx, connection_id: UUID) -> None:
+    """Lets a paused or stopped connection sync again, at once."""
+    stored = await known(tx, connection_id)
+    if stored.state == "new":
+        raise WrongState(f"{stored.name} waits for its first plan: approve that.")
+    if stored.state != "active":
+        await connections.change(tx, connection_id, state="active", reason=None, next_run_at=tx.now)
+        await links.touch_all(tx, connection_id)
+
+
+async def remove(tx: Tx, connection_id: UUID) -> None:
+    """Ends a connection; the records there and the leads here stay as they are."""
+    await known(tx, connection_id)
+    await runs.cancel_for(tx, connection_id, "the connection was deleted")
+    await overview.retire(tx, connection_id)

@@ -1,0 +1,109 @@
+"""Ask: a person or a cron asks for sync work. It is queued, or joined where the same work is under way already."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+from uuid import UUID
+
+from app.db import connections, overview, runs
+from app.db.connections import Stored
+from app.db.session import Tx
+from app.errors import LeadkeeperError
+
+
+class NoSuchConnection(LeadkeeperError):
+    """There is no such connection in this workspace."""
+
+    def __init__(self) -> None:
+        super().__init__(str(self.__doc__))
+
+
+class NotActive(LeadkeeperError):
+    """The connection takes no part in syncs now."""
+
+    _REMEDY = {"new": "approve its first plan", "paused": "resume it", "stopped": "mend what stopped it and resume it"}
+
+    def __init__(self, connection: Stored) -> None:
+        reason = f" ({connection.reason.rstrip('.')})" if connection.reason else ""
+        super().__init__(f"The connection {connection.name} is {connection.state}{reason}: {self._remedy(connection)}.")
+
+    def _remedy(self, connection: Stored) -> str:
+        return self._REMEDY.get(connection.state, "activate it")
+
+
+class NothingToSync(LeadkeeperError):
+    """No active connection can do this: connect a provider, and approve its first plan."""
+
+    def __init__(self) -> None:
+        super().__init__(str(self.__doc__))
+
+
+async def ask(
+    tx: Tx,
+    kind: str,
+    *,
+    trigger: str,
+    actor: str,
+    provider: str | None = None,
+    connection_id: UUID | None = None,
+    only_due: bool = False,
+    lead_ids: Sequence[UUID] = (),
+) -> Any:
+    """Queues a run and returns it; a run of the same kind under way is returned instead of a second one.
+
+    `only_due` is for a cron: connections whose time has come. Where none is due, the run returned is done already.
+
+    Raises:
+        NoSuchConnection, NotActive, NothingToSync
+    """
+    await runs.take_turns(tx)
+    chosen = await choose(tx, provider=provider, connection_id=connection_id)
+    if only_due:
+        chosen = [c for c in chosen if c.next_run_at is not None and c.next_run_at <= tx.now]
+    elif not chosen:
+        raise NothingToSync
+    if lead_ids:
+        await overview.touch_leads(tx, lead_ids, [c.id for c in chosen])
+    if len(chosen) == 1:
+        run_id = await _of_one(tx, chosen[0].id, kind, trigger, actor)
+    else:
+        run_id = await _of_many(tx, chosen, kind, trigger, actor, {"provider": provider} if provider else {})
+    return await runs.get(tx, run_id)
+
+
+async def choose(tx: Tx, *, provider: str | None = None, connection_id: UUID | None = None) -> list[Stored]:
+    """Returns the active connections that are meant; raises `NoSuchConnection` or `NotActive` for one that is named."""
+    if connection_id is None:
+        every = await connections.every(tx)
+        return [c for c in every if c.state == "active" and provider in (None, c.provider)]
+    named = await connections.get(tx, connection_id)
+    if named is None or provider not in (None, named.provider):
+        raise NoSuchConnection
+    if named.state != "active":
+        raise NotActive(named)
+    return [named]
+
+
+async def _of_one(tx: Tx, connection_id: UUID, kind: str, trigger: str, actor: str) -> UUID:
+    under_way = await runs.open_for(tx, connection_id, kind)
+    if under_way is not None:
+        return UUID(str(under_way["id"]))
+    return await runs.queue(tx, connection_id, kind, trigger, requested_by=actor)
+
+
+async def _of_many(
+    tx: Tx, chosen: Sequence[Stored], kind: str, trigger: str, actor: str, options: dict[str, str]
+) -> UUID:
+    """A run of the workspace with a part per connection; parts under way are taken in instead of done twice."""
+    under_way = await runs.open_whole(tx, kind, options)
+    if under_way is not None:
+        return UUID(str(under_way["id"]))
+    run_id = await runs.queue(tx, None, kind, trigger, requested_by=actor, options=options)
+    for connection in chosen:
+        if not await runs.adopt(tx, run_id, connection.id, kind):
+            await runs.queue(tx, connection.id, kind, trigger, requested_by=actor, parent_id=run_id)
+    await runs.start(tx, run_id)
+    if not chosen:
+        await runs.finish(tx, run_id, "done", {})
+    return run_id

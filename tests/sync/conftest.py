@@ -1,0 +1,186 @@
+"""A small world: a workspace connected to both sandboxes, in one process, on a database of the test's own."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from typing import Any
+from uuid import UUID
+
+import pytest
+
+from app.db import leads, links, reviews, runs
+from app.domain.lead import Lead
+from app.lab import agreement
+from app.lab.transport import InProcess
+from app.lab.world import World, in_process
+from app.sandbox.airtable import AirtableSandbox, FieldSpec
+from app.sandbox.core import MovableClock
+from app.sandbox.instantly import InstantlySandbox
+from app.sync import edit
+from tests.conftest import Urls
+
+TOKEN, KEY = "patTEST.x", "key-test"
+STATUSES = ["New", "Not interested", "Contacted", "Opened", "Clicked", "Replied", "Booked", "Lost", "Won"]
+COLUMNS = [
+    FieldSpec("Full Name"),
+    FieldSpec("Email", "email"),
+    FieldSpec("Company"),
+    FieldSpec("Title"),
+    FieldSpec("Phone", "phoneNumber"),
+    FieldSpec("LinkedIn URL", "url"),
+    FieldSpec("Needs Enrichment", "checkbox"),
+    FieldSpec("Status", "singleSelect", {"choices": STATUSES}),
+    FieldSpec("Claimed By", "singleCollaborator"),
+    FieldSpec("Claimed At", "dateTime"),
+    FieldSpec("Notes", "multilineText"),
+    FieldSpec("Campaigns", "multipleSelects", {"choices": ["Alpha", "Beta", "Gamma"]}),
+    FieldSpec("Last Sync", "dateTime"),
+    FieldSpec("Sync Status", "singleSelect", {"choices": ["Synced", "Pending", "Error"]}),
+    FieldSpec("Sync Error", "multilineText"),
+    FieldSpec("CRM ID"),
+    FieldSpec("Last Modified", "lastModifiedTime"),
+]
+
+
+@dataclass
+class Bench:
+    """What a test does to the world, in its own words."""
+
+    world: World
+    clock: MovableClock
+
+    @property
+    def base(self) -> Any:
+        return next(iter(self.world.airtable.store.bases.values()))
+
+    @property
+    def table(self) -> Any:
+        return next(iter(self.base.tables.values()))
+
+    @property
+    def campaigns(self) -> list[Any]:
+        return list(self.world.instantly.store.campaigns.values())
+
+    def row(self, **cells: Any) -> str:
+        """Adds a row in Airtable, a while ago."""
+        fields = {name.replace("_", " ").title().replace("Crm Id", "CRM ID"): value for name, value in cells.items()}
+        return str(self.table.create({"Status": "New"} | fields).id)
+
+    def cell(self, record_id: str, name: str) -> Any:
+        """Reads a cell as Airtable shows it."""
+        return self.table.read(self.table.records[record_id]).get(name)
+
+    def edit_there(self, record_id: str, **cells: Any) -> None:
+        """Edits cells on Airtable's own screen."""
+        self.clock.advance(1)
+        self.table.edit(record_id, {name.replace("_", " ").title(): value for name, value in cells.items()})
+
+    def calls(self) -> int:
+        """How many calls Airtable has had."""
+        return len(self.world.airtable.sandbox.calls)
+
+    async def airtable(self, **settings: Any) -> UUID:
+        """Connects the table and approves its plan."""
+        config = {"base_id": self.base.id, "table_id": self.table.id}
+        connection_id = await self.world.connect("airtable", config, {"token": TOKEN}, **settings)
+        return await self._go(connection_id, **settings)
+
+    async def instantly(self, **settings: Any) -> UUID:
+        """Connects the Instantly workspace and approves its plan."""
+        config = {"campaign_ids": None, "pacing_seconds": 0}
+        return await self._go(await self.world.connect("instantly", config, {"api_key": KEY}, **settings), **settings)
+
+    async def _go(self, connection_id: UUID, *, auto_approve: bool = False, **_: Any) -> UUID:
+        await self.world.settle()
+        if not auto_approve:
+            await self.world.approve(connection_id)
+            await self.settle()
+        return connection_id
+
+    async def settle(self) -> None:
+        """Works everything that is due, also what was changed a moment ago."""
+        async with self.world.runtime.db.transaction(self.world.tenant) as tx:
+            await tx.run(
+                "UPDATE lead SET updated_at = updated_at - interval '5 seconds' WHERE updated_at > now() - interval '4 seconds'"
+            )
+        await self.world.settle()
+
+    async def sync(self, *connection_ids: UUID, kind: str = "delta") -> None:
+        """Runs connections now."""
+        async with self.world.runtime.db.transaction(self.world.tenant) as tx:
+            for connection_id in connection_ids:
+                await runs.queue(tx, connection_id, kind, "test")
+        await self.settle()
+
+    async def lead(self, email: str) -> Lead:
+        """Returns the lead with this address."""
+        async with self.world.runtime.db.transaction(self.world.tenant) as tx:
+            lead_id = await tx.value("SELECT id FROM lead WHERE email = $1 AND deleted_at IS NULL", email)
+            stored = await leads.get(tx, lead_id)
+        assert stored is not None
+        return stored.lead
+
+    async def patch(self, email: str, **values: Any) -> None:
+        """Edits a lead as REST does."""
+        lead = await self.lead(email)
+        async with self.world.runtime.db.transaction(self.world.tenant) as tx:
+            await edit.change(tx, UUID(lead.id), edit.canonical(values), actor="ann@team.test")
+
+    async def items(self, kind: str, *states: str) -> list[Any]:
+        """Returns review items, the oldest first."""
+        async with self.world.runtime.db.transaction(self.world.tenant) as tx:
+            return list(reversed(await reviews.page(tx, [kind], states or ["open"], 100)))
+
+    async def link(self, connection_id: UUID, record_id: str) -> links.StoredLink:
+        """Returns the link of a record."""
+        stored = await self.world.connection(connection_id)
+        async with self.world.runtime.db.transaction(self.world.tenant) as tx:
+            link_id = await tx.value("SELECT id FROM link WHERE remote_key = $1", record_id)
+            return (await links.by_ids(tx, [link_id], {connection_id: stored.view}))[0]
+
+    async def agree(self, connection_id: UUID) -> None:
+        """Both sides hold the same, cell by cell."""
+        found = await agreement.measure(
+            self.world.runtime.db, self.world.tenant, connection_id, self.world.airtable, forgiven=frozenset({"held"})
+        )
+        assert found.holds, found
+
+    async def value(self, sql: str, *args: Any) -> Any:
+        """Returns one value from the database."""
+        async with self.world.runtime.db.transaction(self.world.tenant) as tx:
+            return await tx.value(sql, *args)
+
+
+@pytest.fixture
+async def bench(urls: Urls, tmp_path: Any) -> AsyncIterator[Bench]:
+    """A world with an empty table and two empty campaigns."""
+    clock = MovableClock()
+    airtable, instantly = AirtableSandbox(clock=clock, seed=1), InstantlySandbox(clock=clock, seed=1)
+    airtable.switches.limiter, instantly.switches.rate_limits = False, False
+    base = airtable.store.add_base("Sales")
+    base.add_table("Leads", COLUMNS)
+    base.add_collaborator("ann@team.test", "Ann")
+    base.add_collaborator("ben@team.test", "Ben")
+    airtable.store.add_token(TOKEN)
+    instantly.store.add_key(KEY)
+    instantly.store.add_campaign("Founders")
+    instantly.store.add_campaign("Agencies")
+    transport = InProcess({"api.airtable.com": airtable.app, "api.instantly.ai": instantly.app})
+    async with contextlib.AsyncExitStack() as stack:
+        world = await stack.enter_async_context(
+            in_process(urls.app, tmp_path, airtable, instantly, transport=transport)
+        )
+        world.runtime.limiter = Unlimited()
+        yield Bench(world, clock)
+
+
+class Unlimited:
+    """A limiter for tests that are not about limits."""
+
+    async def acquire(self, resources: Any) -> None:
+        pass
+
+    async def pause(self, resource: Any, seconds: float) -> None:
+        pass
