@@ -97,7 +97,9 @@ class Idempotency:
         if (found := await idempotency.begin(tx, self.key, self.body_hash)) is not None:
             return _repeated(found)
         response = await work()
-        headers = {name: response.headers[name] for name in ("content-type", "location", "etag") if name in response.headers}
+        headers = {
+            name: response.headers[name] for name in ("content-type", "location", "etag") if name in response.headers
+        }
         kept = idempotency.Answer(response.status_code, keep(bytes(response.body)), headers)
         await idempotency.finish(tx, self.key, kept)
         return response

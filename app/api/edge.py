@@ -96,7 +96,9 @@ class Edge:
 
     def _too_large(self) -> Problem:
         return Problem(
-            413, f"The body is larger than {self._max_body:,} bytes: send less at once.", headers={"Connection": "close"}
+            413,
+            f"The body is larger than {self._max_body:,} bytes: send less at once.",
+            headers={"Connection": "close"},
         )
 
 

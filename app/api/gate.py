@@ -9,7 +9,7 @@ from uuid import UUID
 from starlette.requests import Request
 
 from app.api.errors import Problem
-from app.api.limits import Buckets
+from app.api.limits import REMEMBERED, Buckets
 from app.db import audits, keys, workspaces
 from app.db.session import Role, Tenant
 from app.runtime import Runtime
@@ -48,6 +48,7 @@ class Gatekeeper:
         self._failures = Buckets(FAILURES, seconds)
         self._requests = Buckets(runtime.settings.rate_per_minute, seconds)
         self._used: dict[UUID, set[UUID]] = {}
+        self._good: set[bytes] = set()
 
     async def identify(self, request: Request) -> Caller:
         """Returns who calls; answers 401 without a valid key and 429 for too many requests."""
@@ -66,16 +67,21 @@ class Gatekeeper:
         return caller if chosen is None else await self._elsewhere(request, caller, chosen)
 
     async def _find(self, request: Request) -> keys.Found:
-        client = request.client.host if request.client else ""
-        if wait := self._failures.wait(client):
-            raise _slow_down(wait, "Too many requests with a wrong key came from here")
         key = _presented(request)
         if key is None:
             raise _unauthorized("Send an API key: Authorization: Bearer lk_… or X-API-Key.")
-        found = await keys.find(self._runtime.db, key_hash(key))
+        client, hashed = request.client.host if request.client else "", key_hash(key)
+        # a key that was good before is not kept out by somebody else's failures behind the same address
+        if hashed not in self._good and (wait := self._failures.wait(client)):
+            raise _slow_down(wait, "Too many requests with a wrong key came from here")
+        found = await keys.find(self._runtime.db, hashed)
         if found is None:
+            self._good.discard(hashed)
             self._failures.take(client)
             raise _unauthorized("This API key is unknown, expired or revoked: ask an administrator for a new one.")
+        if len(self._good) >= REMEMBERED:
+            self._good.clear()
+        self._good.add(hashed)
         return found
 
     async def _elsewhere(self, request: Request, caller: Caller, chosen: str) -> Caller:
@@ -95,7 +101,11 @@ class Gatekeeper:
         async with db.transaction(Tenant(workspace_id, "operator")) as tx:
             await audits.note(tx, caller.name, f"{request.method} {request.url.path}", {"key_id": str(caller.key_id)})
         return Caller(
-            workspace_id=workspace_id, key_id=caller.key_id, role=caller.role, name=caller.name, acts_for=caller.acts_for
+            workspace_id=workspace_id,
+            key_id=caller.key_id,
+            role=caller.role,
+            name=caller.name,
+            acts_for=caller.acts_for,
         )
 
     async def note_used(self) -> None:

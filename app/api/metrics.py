@@ -21,7 +21,11 @@ class Metrics:
             "leadkeeper_requests", "Requests answered.", ("method", "route", "status"), registry=self._registry
         )
         self._seconds = Histogram(
-            "leadkeeper_request_seconds", "How long answers took.", ("route",), buckets=_BUCKETS, registry=self._registry
+            "leadkeeper_request_seconds",
+            "How long answers took.",
+            ("route",),
+            buckets=_BUCKETS,
+            registry=self._registry,
         )
         self._runs = Gauge("leadkeeper_runs", "Runs in the ledger.", ("kind", "state"), registry=self._registry)
         self._calls = Gauge(

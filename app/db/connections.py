@@ -64,7 +64,8 @@ class Stored:
         """The mapping, ready for use."""
         if self.provider == "instantly":
             return incoming(Source.INSTANTLY)
-        return load(self.mapping_version, self.mapping)
+        missing = frozenset(self.config.get("missing_columns", ()))
+        return load(self.mapping_version, self.mapping, missing=missing)
 
     @property
     def view(self) -> policy_view.Connection:
@@ -163,11 +164,6 @@ async def get(tx: Tx, connection_id: UUID) -> Stored | None:
 def with_cursor(connection: Stored, lead_xid: int) -> Stored:
     """Returns the connection as it is after its changes of leads were looked at."""
     return replace(connection, lead_xid=lead_xid)
-
-
-def stopped(connection: Stored) -> Stored:
-    """Returns the connection as it is after a refusal."""
-    return replace(connection, state="stopped")
 
 
 async def every(tx: Tx) -> list[Stored]:

@@ -17,7 +17,7 @@ from app.domain import policy
 
 #: What a lead shows beside the policy's fields.
 BESIDES: Final = ("id", "version", "custom", "created_by", "created_at", "updated_at")
-_INSTANT: Final = "YYYY-MM-DD\"T\"HH24:MI:SS.MS\"Z\""
+_INSTANT: Final = 'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"'
 
 
 def _column(name: str) -> str:
@@ -134,9 +134,7 @@ async def page(
 def _statement(order: Order, where: str, limit: int) -> str:
     way = "DESC" if order.descending else "ASC"
     by = ", ".join(f"l.{name} {way}" for name in order.key)
-    return (
-        f"SELECT {_JSON} AS json, l.updated_at, l.id FROM lead l WHERE {where} ORDER BY {by} LIMIT ${limit}"
-    )
+    return f"SELECT {_JSON} AS json, l.updated_at, l.id FROM lead l WHERE {where} ORDER BY {by} LIMIT ${limit}"
 
 
 def _conditions(filters: Mapping[str, Any], args: list[Any]) -> str:

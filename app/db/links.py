@@ -458,3 +458,23 @@ async def of_connection(tx: Tx, connection_id: UUID) -> list[Any]:
     return await tx.all(
         "SELECT id FROM link WHERE workspace_id = $1 AND connection_id = $2", tx.workspace_id, connection_id
     )
+
+
+async def clears_waiting(tx: Tx, connection_id: UUID, known: Iterable[str]) -> dict[str, int]:
+    """Returns, by field, on how many records a value has become empty and was not judged yet.
+
+    Only records that changed are looked at (they have an index), except for fields `known` to wait.
+    """
+    cleared = (
+        "SELECT b.key, count(*) AS n FROM link k, jsonb_each(k.base_remote) AS b"
+        " WHERE k.workspace_id = $1 AND k.connection_id = $2 AND k.writing AND k.observed ? b.key"
+        " AND b.value NOT IN ('null', '[]', '\"\"', 'false') AND k.observed -> b.key IN ('null', '[]', '\"\"')"
+    )
+    grouped = " GROUP BY b.key ORDER BY b.key"
+    rows = await tx.all(f"{cleared} AND k.dirty{grouped}", tx.workspace_id, connection_id)
+    if names := list(known):
+        everywhere = f"{cleared} AND b.key = ANY($3){grouped}"
+        rows = [r for r in rows if r["key"] not in names] + await tx.all(
+            everywhere, tx.workspace_id, connection_id, names
+        )
+    return {row["key"]: row["n"] for row in rows}

@@ -71,16 +71,28 @@ async def close(tx: Tx, kind: str, *, link_id: UUID | None = None, field: str = 
     )
 
 
-async def close_all(tx: Tx, kind: str, connection_id: UUID, *, why: str) -> None:
-    """Closes a connection's open items of a kind."""
+async def of_connection(tx: Tx, kind: str, connection_id: UUID) -> list[Any]:
+    """Returns a connection's open items of a kind."""
+    return await tx.all(
+        f"SELECT {_SHOWN} FROM review_item WHERE workspace_id = $1 AND kind = $2 AND connection_id = $3"
+        " AND state = 'open' ORDER BY id",
+        tx.workspace_id,
+        kind,
+        connection_id,
+    )
+
+
+async def close_all(tx: Tx, kind: str, connection_id: UUID, *, field: str = "", why: str) -> None:
+    """Closes a connection's open items of a kind that concern a field (or the records as a whole)."""
     await tx.run(
         "UPDATE review_item SET state = 'closed', decision = $4, decided_at = $5, updated_at = $5, version = version + 1"
-        " WHERE workspace_id = $1 AND kind = $2 AND connection_id = $3 AND state = 'open'",
+        " WHERE workspace_id = $1 AND kind = $2 AND connection_id = $3 AND state = 'open' AND field = $6",
         tx.workspace_id,
         kind,
         connection_id,
         {"why": why},
         tx.now,
+        field,
     )
 
 

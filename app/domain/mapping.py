@@ -156,11 +156,13 @@ class MappingTable:
     fields: Mapping[str, Mapped]
     #: ride-along fields, CRM id and last-modified column, by pseudo-field
     pseudo: Mapping[str, Mapped]
+    #: columns that are no longer there: they are neither asked for nor written until the mapping is mended
+    missing: frozenset[str] = frozenset()
 
     def columns(self) -> list[str]:
         """Returns the ids of the columns an observation must show."""
         read = [self.pseudo[name].column for name in (CRM_ID, MODIFIED) if name in self.pseudo]
-        return [m.column for m in self.fields.values()] + read
+        return [m.column for m in self.fields.values() if m.column not in self.missing] + read
 
     def observed(self, cells: Mapping[str, JSON]) -> dict[str, JSON]:
         """Returns a record's raw cells by lead field; columns that were not shown are left out."""
@@ -185,8 +187,8 @@ class MappingTable:
         ]
 
 
-def load(version: int, rows: Iterable[Mapping[str, JSON]]) -> MappingTable:
-    """Returns the mapping that `MappingTable.dump` wrote."""
+def load(version: int, rows: Iterable[Mapping[str, JSON]], *, missing: frozenset[str] = frozenset()) -> MappingTable:
+    """Returns the mapping that `MappingTable.dump` wrote, knowing which of its columns have gone since."""
     every = [
         Mapped(
             field=row["field"],
@@ -203,7 +205,8 @@ def load(version: int, rows: Iterable[Mapping[str, JSON]]) -> MappingTable:
     return MappingTable(
         version=version,
         fields={m.field: m for m in every if not _is_pseudo(m.field)},
-        pseudo={m.field: m for m in every if _is_pseudo(m.field)},
+        pseudo={m.field: m for m in every if _is_pseudo(m.field) and m.column not in missing},
+        missing=missing,
     )
 
 

@@ -5,10 +5,19 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import socket
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 
 import uvicorn
 from starlette.types import ASGIApp
+
+
+class PartServer(uvicorn.Server):
+    """A server that is one part of a process and leaves its signals to the whole."""
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        """Captures none: uvicorn would raise them again before anything else of the process is closed."""
+        yield
 
 
 def free_socket() -> socket.socket:
@@ -26,8 +35,7 @@ async def serving(app: ASGIApp, sock: socket.socket | None = None, *, date: bool
     config = uvicorn.Config(
         app, log_level="critical", date_header=date, server_header=False, lifespan="off", timeout_graceful_shutdown=2
     )
-    server = uvicorn.Server(config)
-    server.install_signal_handlers = lambda: None  # type: ignore[attr-defined]
+    server = PartServer(config)
     task = asyncio.create_task(server.serve(sockets=[sock]))
     while not server.started:
         if task.done():

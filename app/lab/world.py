@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import random
 from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -97,10 +98,11 @@ async def in_process(
     transport: httpx.AsyncBaseTransport,
     clock: Any = None,
     probe: Probe | None = None,
+    rng: random.Random | None = None,
 ) -> AsyncIterator[World]:
     """Opens a world without sockets, on a database that is there already; a simulation owns its clock and its I/O."""
     settings = Settings(database_url=database_url, data_dir=data_dir)
-    async with opened(settings, clock=clock, transport=transport, probe=probe) as runtime:
+    async with opened(settings, clock=clock, transport=transport, probe=probe, rng=rng) as runtime:
         yield await make(runtime, airtable, instantly)
 
 

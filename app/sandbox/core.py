@@ -12,6 +12,7 @@ The control endpoints live below `/_sandbox/` and are never counted, delayed or 
 from __future__ import annotations
 
 import asyncio
+import json
 import random
 import re
 from collections import Counter
@@ -238,8 +239,12 @@ def _halved(messages: list[Message]) -> list[Message]:
 
 
 def json_response(content: Any, status: int = 200, headers: Mapping[str, str] | None = None) -> Response:
-    """Returns `content` as JSON."""
-    return Response(orjson.dumps(content), status, dict(headers or {}), "application/json; charset=utf-8")
+    """Returns `content` as JSON; a lone surrogate, which people do manage to store, is escaped."""
+    try:
+        body = orjson.dumps(content)
+    except TypeError:
+        body = json.dumps(content).encode()
+    return Response(body, status, dict(headers or {}), "application/json; charset=utf-8")
 
 
 def control_routes(sandbox: Sandbox) -> dict[str, Handler]:

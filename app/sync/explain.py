@@ -61,7 +61,10 @@ def _field(
         "actor": last["actor"] if last else None,
         "run_id": str(last["run_id"]) if last and last["run_id"] else None,
         "cleared": name in lead.cleared,
-        "losing": [*change.get("losers", []), *({"value": r["value"], "why": r["reason"], "at": r["at"]} for r in refused)],
+        "losing": [
+            *change.get("losers", []),
+            *({"value": r["value"], "why": r["reason"], "at": r["at"]} for r in refused),
+        ],
         "links": [
             _shown(lead, s, mapped, names[s.connection_id])
             for s in found
@@ -134,3 +137,25 @@ def _agrees(lead: Lead, link: Link, rule: Rule, name: str, here: JSON, there: JS
             held = (here or {}).get(link.namespace, {}) if link.namespace else here
             return isinstance(there, Mapping) and isinstance(held, Mapping) and there.items() <= held.items()
     return False
+
+
+async def links_of(tx: Tx, lead_id: UUID) -> list[dict[str, JSON]]:
+    """Returns the remote records of a lead, with what is under way; Instantly's own ids are never shown."""
+    names = {c.id: c for c in await connections.every(tx)}
+    found = await links.of_leads(tx, [lead_id], {i: c.view for i, c in names.items()})
+    return [
+        {
+            "id": s.link.id,
+            "connection_id": s.connection_id,
+            "remote_id": s.remote_id if s.link.connection.source is Source.AIRTABLE else None,
+            "writing": s.link.writing,
+            "observed": s.link.observed,
+            "observed_at": s.link.observed_at or None,
+            "states": {name: cell.state.value for name, cell in s.link.cells.items() if cell.state is not State.AGREED},
+            "pending": s.push_due,
+            "error": s.error,
+            "ended": s.ended,
+            "gone": s.gone,
+        }
+        for s in sorted(found, key=lambda s: s.link.order)
+    ]

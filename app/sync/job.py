@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from uuid import UUID
@@ -12,6 +12,7 @@ from app.db import connections, links, runs
 from app.db.connections import Lease, Stored
 from app.db.session import Database, Tenant, Tx
 from app.domain.lead import Connection
+from app.domain.values import JSON
 from app.errors import LeadkeeperError
 from app.providers.base import Provider, Record
 
@@ -57,6 +58,23 @@ class Job:
     stage: str = ""
     done: int = 0
     total: int | None = None
+    #: the turn is over: the connection has stopped, or must be opened anew
+    ended: bool = False
+    #: fields whose mass clear waits, was approved, was rejected
+    held_clears: frozenset[str] = frozenset()
+    allowed_clears: frozenset[str] = frozenset()
+    refused_clears: frozenset[str] = frozenset()
+    #: how many records may be gone, because a person said so, and whether their leads stay
+    allowed_deletes: int = 0
+    keep_leads: bool = False
+
+    def take(self, options: Mapping[str, JSON]) -> None:
+        """Takes what a person decided for this run."""
+        self.held_clears = frozenset()
+        self.allowed_clears = frozenset(options.get("allowed_clears", ()))
+        self.refused_clears = frozenset(options.get("refused_clears", ()))
+        self.allowed_deletes = int(options.get("allowed_deletes", 0))
+        self.keep_leads = bool(options.get("keep_leads", False))
 
     @property
     def id(self) -> UUID:

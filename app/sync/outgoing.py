@@ -63,6 +63,9 @@ def pick(stored: StoredLink, lead: Lead) -> Outgoing:
     for name, mapped in stored.link.connection.mapping.fields.items():
         if mapped.direction == "pull" or not _is_wanted(stored, name, lead.values.get(name)):
             continue
+        if mapped.column in stored.link.connection.mapping.missing:
+            out.blocked[name] = f"The column {mapped.name!r} is no longer in the table."
+            continue
         try:
             encoded = _encode(mapped, stored.link.observed.get(name), lead.values.get(name))
         except MappingError as exc:

@@ -25,7 +25,7 @@ from app.domain.identity import Identity, strong
 from app.domain.lead import Action, CloseConflict, Lead, OpenConflict, SetCell, SetField
 from app.domain.plan import apply, plan
 from app.domain.values import MISSING
-from app.sync import place
+from app.sync import breakers, place
 from app.sync.job import Cancelled, Job
 
 log = structlog.get_logger()
@@ -35,6 +35,10 @@ _TRIES = 4
 
 async def reconcile(job: Job) -> None:
     """Works through everything of this connection that changed, there and here, until nothing is left."""
+    if job.connection.pushes:
+        async with job.db.transaction(job.tenant) as tx:
+            await job.lease.fence(tx)
+            await breakers.check_clears(tx, job)
     await _changed_there(job)
     if job.connection.pushes:
         await _changed_here(job)
@@ -86,6 +90,7 @@ async def _batch(job: Job, link_ids: Sequence[UUID]) -> None:
         newcomers = [s for s in records if s.lead_id is not None and s.link.reconciled < 0 and not s.link.base_remote]
         batch = await gather(tx, job, placement.by_lead, views, placement.new, placement.owners)
         await place.elect(tx, job, newcomers, batch.links)
+        breakers.hold_back([s for found in batch.links.values() for s in found if s.connection_id == job.id], job)
         await settle(tx, job, batch)
         await links.clean(tx, [UUID(s.link.id) for s in records if s.lead_id is None or s.link.id in batch.idle])
         await job.progress(tx, "reconcile", done=len(records))

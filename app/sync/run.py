@@ -21,7 +21,7 @@ from app.db import connections, links, runs
 from app.db.connections import Lease, LeaseLost, Stored
 from app.db.session import Database, DatabaseUnavailable, Tenant
 from app.domain.policy import COUNTERS
-from app.providers.base import ProviderError, RateLimited, Refused
+from app.providers.base import ProviderError, RateLimited, Refused, Rejected
 from app.sync import preview, pull, push, reconcile, sweep
 from app.sync.job import Adapter, Cancelled, Job
 
@@ -56,7 +56,7 @@ async def turn(db: Database, lease: Lease, open_adapter: OpenAdapter, *, heartbe
 async def _queue_scheduled(tx: Any, connection: Stored) -> None:
     """Turns the schedule into a run, unless one waits already."""
     is_due = connection.next_run_at is not None and connection.next_run_at <= tx.now
-    if connection.state == "active" and is_due and await runs.open_for(tx, connection.id) is None:
+    if connection.state in ("active", "new") and is_due and await runs.open_for(tx, connection.id) is None:
         await runs.queue(tx, connection.id, "delta", "schedule")
 
 
@@ -67,8 +67,8 @@ async def _work(db: Database, lease: Lease, connection: Stored, open_adapter: Op
             job = Job(db=db, tenant=lease.tenant, connection=connection, adapter=adapter, lease=lease)
             while (run := await _next_run(job)) is not None:
                 next_run_at = await _one_run(job, run)
-                if job.connection.state == "stopped":
-                    return None
+                if job.ended:
+                    return next_run_at
             if job.connection.state == "active" and job.connection.pushes:
                 await reconcile.reconcile(job)
                 await push.push(job)
@@ -89,6 +89,7 @@ async def _next_run(job: Job) -> Any:
 async def _one_run(job: Job, run: Any) -> datetime | None:
     """Executes one run and closes it in the ledger, whatever happens."""
     job.run_id, job.stage = run["id"], ""
+    job.take(run["options"])
     job.counters.clear()
     job.counters.update(run["counters"])
     log.info("run.started", run_id=str(job.run_id), kind=run["kind"], connection_id=str(job.id))
@@ -96,6 +97,10 @@ async def _one_run(job: Job, run: Any) -> datetime | None:
         await STEPS[run["kind"]](job)
     except Cancelled:
         return None
+    except Rejected as exc:
+        if await _lost_column(job, exc):
+            return None
+        return await _failed(job.db, job.lease, job, exc)
     except (ProviderError, DatabaseUnavailable) as exc:
         return await _failed(job.db, job.lease, job, exc)
     finally:
@@ -104,6 +109,22 @@ async def _one_run(job: Job, run: Any) -> datetime | None:
         await job.lease.fence(tx)
         await runs.finish(tx, finished, "done", job.counters)
         return tx.now + timedelta(minutes=job.connection.schedule_minutes)
+
+
+async def _lost_column(job: Job, exc: Rejected) -> bool:
+    """A mapped column is no longer there: says so, and lets the run go on without it at the next claim."""
+    every = {m.column: m.name for m in (*job.connection.table.fields.values(), *job.connection.table.pseudo.values())}
+    if exc.column is None or exc.column not in every or exc.column in job.connection.table.missing:
+        return False
+    name = every[exc.column]
+    reason = f"The column {name!r} is no longer in the table: add it again, or change the mapping. The rest goes on."
+    async with job.db.transaction(job.tenant) as tx:
+        await job.lease.fence(tx)
+        missing = [*job.connection.config.get("missing_columns", []), exc.column]
+        config = job.connection.config | {"missing_columns": missing}
+        await connections.change(tx, job.id, config=config, reason=reason)
+    job.ended = True
+    return True
 
 
 async def _failed(db: Database, lease: Lease, job: Job | None, exc: Exception) -> datetime | None:
@@ -119,7 +140,7 @@ async def _failed(db: Database, lease: Lease, job: Job | None, exc: Exception) -
         if isinstance(exc, Refused):
             await connections.change(tx, lease.connection_id, state="stopped", reason=str(exc))
             if job is not None:
-                job.connection = connections.stopped(job.connection)
+                job.ended = True
             return None
         await connections.change(tx, lease.connection_id, reason=str(exc))
         wait = exc.retry_after if isinstance(exc, RateLimited) else RETRY

@@ -67,7 +67,7 @@ async def sweep(job: Job, began: datetime | None = None) -> None:
     threshold = job.connection.thresholds.get("mass_delete", max(MASS, int(total * MASS_SHARE)))
     async with job.db.transaction(job.tenant) as tx:
         await job.lease.fence(tx)
-        if len(gone) > threshold:
+        if len(gone) > max(threshold, job.allowed_deletes):
             await _quarantine(tx, job, gone, total)
         else:
             await reviews.close_all(tx, "quarantine", job.id, why="the records are there again, or were approved")
@@ -115,6 +115,8 @@ async def end(tx: Tx, job: Job, gone: Sequence[Any]) -> None:
         heirs.setdefault(row["lead_id"], row["id"])
     await links.inherit(tx, list(heirs.values()))
     ended = [s.lead for lead_id, s in stored.items() if lead_id not in heirs and not s.lead.deleted]
+    if job.keep_leads:
+        return
     origin = Origin(job.connection.view.source, str(job.id), instant(tx.now))
     await leads.tombstone(tx, ended, source=origin.source.value, run_id=job.run_id, connection_id=job.id)
     job.count("leads_deleted", len(ended))

@@ -1,0 +1,76 @@
+"""The app: its routes in reading order, its layers, and its documentation pages."""
+
+from __future__ import annotations
+
+from functools import partial
+
+from fastapi import FastAPI
+from starlette.middleware.cors import CORSMiddleware
+from starlette.middleware.gzip import GZipMiddleware
+
+from app.api import describe, errors
+from app.api.edge import Edge
+from app.api.gate import Gatekeeper
+from app.api.metrics import Metrics
+from app.api.routes import (
+    admin_sync,
+    connections,
+    decisions,
+    instantly,
+    keys,
+    leads,
+    plans,
+    runs,
+    stories,
+    sync,
+    system,
+    waiting,
+    working,
+    workspaces,
+)
+from app.runtime import Runtime
+
+VERSION = "0.1.0"
+ROUTERS = (
+    leads, working, stories, sync, runs, waiting, plans, decisions, instantly, admin_sync, connections, keys,
+    workspaces, system,
+)  # fmt: skip
+#: Headers a browser's code may read.
+EXPOSED = ("ETag", "Link", "Location", "Retry-After", "X-Request-ID", "Idempotency-Replayed")
+
+
+def build(**options: object) -> FastAPI:
+    """Returns the app without what it runs on: enough for its document."""
+    app = FastAPI(
+        title=describe.TITLE,
+        version=VERSION,
+        description=describe.DESCRIPTION,
+        swagger_ui_parameters={"persistAuthorization": True, "displayRequestDuration": True},
+        redirect_slashes=False,
+        **options,  # type: ignore[arg-type]
+    )
+    for module in ROUTERS:
+        app.include_router(module.router)
+    errors.install(app)
+    app.openapi = partial(describe.describe, app)  # type: ignore[method-assign]
+    return app
+
+
+def equip(app: FastAPI, *, max_body: int, cors_origins: str) -> None:
+    """Adds the layers around the routes, which must be there before the first request."""
+    app.state.metrics = Metrics()
+    app.add_middleware(GZipMiddleware, minimum_size=1024, compresslevel=5)
+    origins = [origin.strip() for origin in cors_origins.split(",") if origin.strip()]
+    if origins:
+        app.add_middleware(
+            CORSMiddleware, allow_origins=origins, allow_methods=["*"], allow_headers=["*"], expose_headers=EXPOSED
+        )
+    app.add_middleware(Edge, max_body=max_body, metrics=app.state.metrics)
+
+
+def attach(app: FastAPI, runtime: Runtime) -> Gatekeeper:
+    """Gives the app what it runs on."""
+    app.state.runtime = runtime
+    app.state.gatekeeper = Gatekeeper(runtime)
+    gatekeeper: Gatekeeper = app.state.gatekeeper
+    return gatekeeper

@@ -1,0 +1,200 @@
+"""The OpenAPI document's finish: every error with an example, every answer with one, who may call what.
+
+Roles, sizes and errors are read from what the routes declare, so that the document cannot say something else.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from http import HTTPStatus
+from typing import Any, Final
+
+from fastapi import FastAPI
+from fastapi.openapi.utils import get_openapi
+from fastapi.routing import APIRoute
+
+from app.api.deps import Allow
+from app.api.errors import MEDIA_TYPE, slug, title
+from app.api.schemas.problem import ProblemDetails
+
+TITLE: Final = "Leadkeeper"
+DESCRIPTION: Final = (
+    "One golden record per lead, kept in agreement with Airtable and Instantly, field by field.\n\n"
+    "Send an API key as `Authorization: Bearer lk_…` or `X-API-Key`; operators choose a workspace with `X-Workspace`. "
+    "Errors are `application/problem+json`. Lists are paged by cursor. Leads carry their version as `ETag`: send it as "
+    "`If-Match` to be told (412) instead of overwriting. A POST with an `Idempotency-Key` has one effect, however often "
+    "it is sent within a day."
+)
+TAGS: Final = [
+    {"name": "leads", "description": "The golden records: create, read, change, delete."},
+    {"name": "working a lead", "description": "Claim it, let it go, add notes."},
+    {"name": "a lead's story", "description": "What changed, why it holds what it holds, where it stands elsewhere."},
+    {"name": "sync", "description": "Start syncs, follow runs, see what waits."},
+    {"name": "plans", "description": "See what a sync would do, then apply it."},
+    {"name": "decisions", "description": "Conflicts and quarantined changes that wait for a person."},
+    {"name": "instantly", "description": "Read Instantly."},
+    {"name": "admin sync", "description": "For the portal's button and for a cron."},
+    {"name": "connections", "description": "Which accounts of which providers, and how they are kept in agreement."},
+    {"name": "keys and people", "description": "API keys, users, workspaces."},
+    {"name": "system", "description": "Is it alive, is it ready, what does it count."},
+]
+_DETAILS: Final[dict[int, str]] = {
+    400: "The body could not be read.",
+    401: "Send an API key: Authorization: Bearer lk_… or X-API-Key.",
+    403: "This needs a key with the role operator or admin; yours has the role member.",
+    404: "There is no lead 01980a3c-5f6e-7c3a-9d55-0c8f4f2f6a10 in this workspace.",
+    409: "Somebody else did something first: the sentence says what, and what to do.",
+    412: "The lead is at version 8 by now: read it again, and send that one.",
+    413: "The body is larger than 1,000,000 bytes: send less at once.",
+    422: "Some fields cannot be taken as they are: see errors.",
+    429: "This key sends more requests than it may: try again in 2 s.",
+    502: "The provider did not answer: try again later.",
+    503: "The database does not answer; try again in a few seconds. Nothing was changed.",
+}
+_ERRORS: Final[dict[int, list[dict[str, str]]]] = {
+    422: [{"pointer": "/phone", "detail": "This is not a phone number."}],
+}
+_PROBLEM: Final = {"$ref": "#/components/schemas/ProblemDetails"}
+_SECURITY: Final = [{"bearer": []}, {"header": []}]
+_WORKSPACE: Final = {
+    "name": "X-Workspace", "in": "header", "required": False, "schema": {"type": "string", "format": "uuid"},
+    "description": "For operators: the workspace this request is about.",
+}  # fmt: skip
+_IF_MATCH: Final = {
+    "name": "If-Match", "in": "header", "required": False, "schema": {"type": "string"},
+    "description": "The ETag the change is based on; 412 if the lead has moved on.",
+}  # fmt: skip
+_KEY: Final = {
+    "name": "Idempotency-Key", "in": "header", "required": False, "schema": {"type": "string", "maxLength": 255},
+    "description": "The same key and body have one effect and one answer, for 24 hours.",
+}  # fmt: skip
+
+
+def refuses(*statuses: int) -> dict[int | str, dict[str, Any]]:
+    """Declares the errors of a route beside those that every route has."""
+    return {status: _response(status) for status in statuses}
+
+
+def describe(app: FastAPI) -> dict[str, Any]:
+    """Returns the finished document of an app; the same code gives the same document."""
+    if app.openapi_schema is None:
+        document = get_openapi(
+            title=app.title, version=app.version, description=app.description, routes=app.routes, tags=TAGS
+        )
+        components = document.setdefault("components", {})
+        shape = ProblemDetails.model_json_schema(ref_template="#/components/schemas/{model}")
+        shapes = components.setdefault("schemas", {})
+        shapes |= shape.pop("$defs") | {"ProblemDetails": shape}
+        for unused in ("HTTPValidationError", "ValidationError"):
+            shapes.pop(unused, None)
+        components["securitySchemes"] = {
+            "bearer": {"type": "http", "scheme": "bearer", "description": "An API key, lk_…"},
+            "header": {"type": "apiKey", "in": "header", "name": "X-API-Key"},
+        }
+        for route in _routes(app):
+            for method in sorted(route.methods or ()):
+                _finish(document["paths"][route.path][method.lower()], route, method, shapes)
+        app.openapi_schema = document
+    return app.openapi_schema
+
+
+def roles(route: APIRoute) -> list[str] | None:
+    """Returns the roles a route lets in; None for one that asks for no key."""
+    for found in route.dependencies:
+        if isinstance(found.dependency, Allow):
+            return list(found.dependency.roles)
+    return None
+
+
+def _routes(app: FastAPI) -> Iterator[APIRoute]:
+    for route in app.routes:
+        if isinstance(route, APIRoute) and route.include_in_schema:
+            yield route
+
+
+def _finish(operation: dict[str, Any], route: APIRoute, method: str, shapes: dict[str, Any]) -> None:
+    allowed = roles(route)
+    parameters = operation.setdefault("parameters", [])
+    statuses = [503]
+    if allowed is not None:
+        operation["security"] = _SECURITY
+        operation["x-roles"] = allowed
+        operation["description"] = f"{operation.get('description', '')}\n\nRoles: {', '.join(allowed)}.".strip()
+        statuses += [401, 403, 429]
+        parameters.append(_WORKSPACE)
+    names = {
+        dependency.call.__name__ for dependency in route.dependant.dependencies if hasattr(dependency.call, "__name__")
+    }
+    if "expected_version" in names:
+        parameters.append(_IF_MATCH)
+    if "_idempotency" in names:
+        parameters.append(_KEY)
+    if allowed is not None and (parameters[1:] or route.dependant.path_params or "requestBody" in operation):
+        statuses.append(422)
+    if "requestBody" in operation or method in ("POST", "PUT", "PATCH"):
+        statuses.append(413)
+    if "requestBody" in operation:
+        statuses.append(400)
+        _finish_body(operation["requestBody"], shapes, method)
+    _finish_answers(operation["responses"], statuses, shapes)
+    if not parameters:
+        del operation["parameters"]
+
+
+def _finish_body(body: dict[str, Any], shapes: dict[str, Any], method: str) -> None:
+    content = body["content"]["application/json"]
+    if (found := _example(content["schema"], shapes)) is not None:
+        content["example"] = found
+    if method == "PATCH":
+        body["content"]["application/merge-patch+json"] = content
+
+
+def _finish_answers(responses: dict[str, Any], statuses: list[int], shapes: dict[str, Any]) -> None:
+    for status in statuses:
+        responses[str(status)] = _response(status)
+    for status, response in responses.items():
+        media = response.get("content", {}).get("application/json")
+        if media is not None and (found := _example(media.get("schema", {}), shapes)) is not None:
+            media["example"] = found
+        if status in ("200", "201", "202"):
+            response["description"] = title(int(status))
+    responses |= dict(sorted(responses.items()))
+
+
+def _example(schema: dict[str, Any], shapes: dict[str, Any]) -> Any:
+    """Returns the example declared with a shape; of several shapes the first one's."""
+    for found in (schema, *schema.get("oneOf", ()), *schema.get("anyOf", ())):
+        name = found.get("$ref", "").rpartition("/")[2]
+        if name in shapes and "example" in shapes[name]:
+            return shapes[name]["example"]
+    return None
+
+
+def _response(status: int) -> dict[str, Any]:
+    if status == 304:
+        return {"description": "Not Modified"}
+    if status == 308:
+        return {
+            "description": "The lead was merged into another one: see Location.",
+            "headers": {"Location": {"schema": {"type": "string"}}},
+            "content": _problem(308, "This lead was merged into another one: use that one."),
+        }
+    response: dict[str, Any] = {
+        "description": HTTPStatus(status).phrase,
+        "content": _problem(status, _DETAILS[status]),
+    }
+    if status in (429, 503):
+        response["headers"] = {"Retry-After": {"schema": {"type": "integer"}, "description": "Seconds."}}
+    return response
+
+
+def _problem(status: int, detail: str) -> dict[str, Any]:
+    content = {
+        "type": f"urn:leadkeeper:problem:{slug(status)}",
+        "title": title(status),
+        "status": status,
+        "detail": detail,
+        "errors": _ERRORS.get(status, []),
+        "request_id": "01980a3c5f6e7c3a9d550c8f4f2f6a10",
+    }
+    return {MEDIA_TYPE: {"schema": dict(_PROBLEM), "example": content}}

@@ -1,0 +1,76 @@
+"""Keyset pagination: an opaque cursor that holds the last keys shown, and refuses to be used for another list."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from typing import Annotated, Any
+from urllib.parse import urlencode
+from uuid import UUID
+
+import orjson
+from fastapi import Query, Request
+
+from app.api.errors import Problem
+
+Limit = Annotated[int, Query(ge=1, le=200, description="Items on a page.")]
+Cursor = Annotated[str | None, Query(max_length=1000, description="`next_cursor` of the page before.")]
+
+
+def encode(of: str, keys: Sequence[Any] | None) -> str | None:
+    """Returns the cursor after the item with these keys, in the list that `of` names."""
+    if keys is None:
+        return None
+    content = orjson.dumps([_name(of), *keys])
+    return base64.urlsafe_b64encode(content).rstrip(b"=").decode()
+
+
+def decode(of: str, cursor: str | None, kinds: Sequence[type]) -> tuple[Any, ...] | None:
+    """Returns the keys in a cursor; answers 422 for one that was not given out for this list."""
+    if cursor is None:
+        return None
+    try:
+        name, *keys = orjson.loads(base64.urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4)))
+        if name != _name(of) or len(keys) != len(kinds):
+            raise ValueError
+        return tuple(_READERS[kind](key) for kind, key in zip(kinds, keys, strict=True))
+    except (ValueError, TypeError, AttributeError, OverflowError):
+        errors = [
+            {"parameter": "cursor", "detail": "Send next_cursor of the page before, with the same sort and filters."}
+        ]
+        raise Problem(422, "The cursor does not belong to this list: start at the first page.", errors) from None
+
+
+def link(request: Request, cursor: str | None) -> dict[str, str]:
+    """Returns the Link header to the next page."""
+    if cursor is None:
+        return {}
+    query = [(name, value) for name, value in request.query_params.multi_items() if name != "cursor"]
+    return {"Link": f'<{request.url.path}?{urlencode([*query, ("cursor", cursor)])}>; rel="next"'}
+
+
+def after(of: str, rows: Sequence[Mapping[str, Any]], limit: int, *names: str) -> str | None:
+    """Returns the cursor after the last of the rows, where there may be more."""
+    return encode(of, [rows[-1][name] for name in names]) if len(rows) == limit else None
+
+
+def _name(of: str) -> str:
+    return hashlib.sha256(of.encode()).hexdigest()[:12]
+
+
+def _moment(key: str) -> datetime:
+    found = datetime.fromisoformat(key)
+    if found.tzinfo is None:
+        raise ValueError
+    return found
+
+
+def _number(key: int) -> int:
+    if not isinstance(key, int) or abs(key) >= 2**63:
+        raise ValueError
+    return key
+
+
+_READERS: dict[type, Any] = {datetime: _moment, UUID: UUID, int: _number}

@@ -1,0 +1,161 @@
+"""Leads: create, list, read, replace, change, delete."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+from uuid import UUID
+
+from fastapi import APIRouter, Query, Request
+from starlette.responses import Response
+
+from app.api import listing, paging
+from app.api.deps import READ, WORK, Current, IfMatch, Once, Session
+from app.api.errors import Problem
+from app.api.describe import refuses
+from app.api.schemas.lead import Lead, LeadFields, LeadPage
+from app.api.strict import StrictRoute
+from app.db import lead_queries
+from app.db.session import Tx
+from app.sync import edit
+from app.sync.edit import Gone, Merged, NotFound
+
+router = APIRouter(prefix="/api/leads", tags=["leads"], route_class=StrictRoute)
+JSON_BODY = "application/json"
+
+
+@router.post(
+    "",
+    operation_id="createLead",
+    summary="Create a lead",
+    status_code=201,
+    response_model=Lead,
+    dependencies=[WORK],
+    responses=refuses(409),
+)
+async def create(tx: Session, caller: Current, once: Once, body: LeadFields) -> Response:  # type: ignore[valid-type]
+    """Adds a lead. Another lead with the same e-mail address or LinkedIn page is a 409 that names it."""
+
+    async def work() -> Response:
+        values = edit.canonical(body.given())  # type: ignore[attr-defined]
+        lead = await edit.create(tx, values, actor=caller.name)
+        return await shown(tx, UUID(lead.id), status=201, located=True)
+
+    return await once.once(tx, work)
+
+
+@router.get(
+    "",
+    operation_id="listLeads",
+    summary="List leads",
+    response_model=LeadPage,
+    dependencies=[READ],
+    openapi_extra={"parameters": listing.PARAMETERS},
+)
+async def page(
+    request: Request,
+    tx: Session,
+    limit: paging.Limit = 50,
+    cursor: paging.Cursor = None,
+    sort: Annotated[str, Query(description=f"One of {', '.join(lead_queries.ORDERS)}.")] = "-updated_at",
+    count: Annotated[
+        Literal["exact"] | None, Query(description="Also count them all; slow where there are many.")
+    ] = None,
+) -> Response:
+    """Lists leads that are not deleted. Filters are combined with *and*; several values of one are *or*."""
+    wanted = listing.read(request, sort)
+    after = paging.decode(wanted.name, cursor, wanted.key_kinds)
+    found = await lead_queries.page(
+        tx,
+        order=sort,
+        limit=limit,
+        after=after,
+        filters=wanted.filters,
+        counted=count is not None,  # type: ignore[arg-type]
+    )
+    following = paging.encode(wanted.name, found.next)
+    body = listing.render(found.items, following, found.count)
+    return Response(body, headers=paging.link(request, following), media_type=JSON_BODY)
+
+
+@router.get(
+    "/{lead_id}",
+    operation_id="getLead",
+    summary="Read a lead",
+    response_model=Lead,
+    dependencies=[READ],
+    responses=refuses(304, 308, 404),
+)
+async def read(request: Request, tx: Session, lead_id: UUID) -> Response:
+    """Answers with the lead and its version as ETag; with a matching If-None-Match only that it has not changed."""
+    return await shown(tx, lead_id, unless=request.headers.get("if-none-match"))
+
+
+@router.put(
+    "/{lead_id}",
+    operation_id="replaceLead",
+    summary="Replace a lead",
+    response_model=Lead,
+    dependencies=[WORK],
+    responses=refuses(308, 404, 409, 412),
+)
+async def replace(tx: Session, caller: Current, version: IfMatch, lead_id: UUID, body: LeadFields) -> Response:  # type: ignore[valid-type]
+    """Sets every writable field; those left out become empty. Notes, status, campaigns, metadata and custom stay."""
+    values = edit.canonical(body.given())  # type: ignore[attr-defined]
+    await edit.change(tx, lead_id, values, actor=caller.name, version=version, replace=True)
+    return await shown(tx, lead_id)
+
+
+@router.patch(
+    "/{lead_id}",
+    operation_id="changeLead",
+    summary="Change fields of a lead",
+    response_model=Lead,
+    dependencies=[WORK],
+    responses=refuses(308, 404, 409, 412),
+)
+async def change(tx: Session, caller: Current, version: IfMatch, lead_id: UUID, body: LeadFields) -> Response:  # type: ignore[valid-type]
+    """Merges the fields in (RFC 7396): null empties a field, and what is emptied here no sync fills again."""
+    values = edit.canonical(body.given())  # type: ignore[attr-defined]
+    await edit.change(tx, lead_id, values, actor=caller.name, version=version)
+    return await shown(tx, lead_id)
+
+
+@router.delete(
+    "/{lead_id}",
+    operation_id="deleteLead",
+    summary="Delete a lead",
+    status_code=204,
+    dependencies=[WORK],
+    responses=refuses(308, 404, 412),
+)
+async def delete(tx: Session, caller: Current, version: IfMatch, lead_id: UUID) -> Response:
+    """Leaves a tombstone: the history stays, the identities are free again, remote records are left alone."""
+    await edit.delete(tx, lead_id, actor=caller.name, version=version)
+    return Response(status_code=204)
+
+
+async def shown(
+    tx: Tx, lead_id: UUID, *, status: int = 200, located: bool = False, unless: str | None = None
+) -> Response:
+    """Answers with a lead as Postgres renders it; raises what a lead that is not there raises."""
+    found = await lead_queries.as_json(tx, lead_id)
+    if found is None:
+        raise NotFound(lead_id)
+    if found.merged_into is not None:
+        raise Merged(found.merged_into)
+    if found.deleted:
+        raise Gone(lead_id)
+    headers: dict[str, Any] = {"ETag": f'"{found.version}"'}
+    if unless is not None and headers["ETag"] in (part.strip().removeprefix("W/") for part in unless.split(",")):
+        return Response(status_code=304, headers=headers)
+    if located:
+        headers["Location"] = f"/api/leads/{lead_id}"
+    return Response(found.json.encode(), status, headers, JSON_BODY)
+
+
+async def present(tx: Tx, lead_id: UUID) -> None:
+    """Answers 404 or 308 where a lead is not there to be looked into."""
+    await shown(tx, lead_id)
+
+
+__all__ = ["Problem", "present", "router", "shown"]

@@ -1,0 +1,299 @@
+"""The shape of a lead, made from the policy table: a field added there appears here by itself."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Annotated, Any, Final
+from uuid import UUID
+
+from pydantic import BaseModel, ConfigDict, Field, WithJsonSchema, create_model
+
+from app.api.schemas.shape import Body, Shown, example
+from app.domain import policy
+from app.domain.ladder import STATUS_LADDER
+
+_TEXT: Final = {"type": "string", "maxLength": 10_000}
+_SCHEMAS: Final[dict[str, dict[str, Any]]] = {
+    "email": {"type": "string", "format": "email"},
+    "instant": {"type": "string", "format": "date-time"},
+    "date": {"type": "string", "format": "date"},
+    "boolean": {"type": "boolean"},
+    "integer": {"type": "integer"},
+    "number": {"type": "number"},
+    "status": {"type": "string", "enum": list(STATUS_LADDER)},
+    "set": {"type": "array", "items": {"type": "string"}},
+    "object": {"type": "object", "additionalProperties": True},
+    "notes": {"type": "string", "maxLength": 1_000_000},
+}
+_EXAMPLES: Final[dict[str, Any]] = {
+    "email": "noor.devries@voorbeeld.nl",
+    "full_name": "Noor de Vries",
+    "first_name": "Noor",
+    "last_name": "de Vries",
+    "company_name": "Voorbeeld B.V.",
+    "company_domain": "voorbeeld.nl",
+    "title": "Hoofd inkoop",
+    "location": "Utrecht",
+    "company_website": "https://voorbeeld.nl",
+    "verified": True,
+    "enriched": False,
+    "needs_enrichment": True,
+    "source": "beurs",
+    "phone": "+31301234567",
+    "linkedin_url": "https://www.linkedin.com/in/noordevries",
+    "deal_value": 12500,
+    "next_action": "offerte sturen",
+    "next_action_date": "2026-03-14",
+    "status": "replied",
+    "is_positive_reply": True,
+    "email_open_count": 3,
+    "email_click_count": 1,
+    "email_reply_count": 1,
+    "campaigns": ["Voorjaar"],
+    "metadata": {},
+    "notes": "Belde terug, wil een offerte.",
+}
+_ID: Final = "01980a3c-5f6e-7c3a-9d55-0c8f4f2f6a10"
+_AT: Final = "2026-03-02T09:15:00.000Z"
+
+
+def _field(row: policy.Field, *, writing: bool) -> tuple[Any, Any]:
+    schema = dict(_SCHEMAS.get(row.kind, _TEXT))
+    never_empty = row.name in policy.DEFAULTS and not writing or row.name == "status"
+    shape = schema if never_empty else {"anyOf": [schema, {"type": "null"}]}
+    note = f"{row.group[0].upper()}{row.group[1:]}: {row.reason}."
+    extra = {} if row.user == "read-write" else {"readOnly": True}
+    default = None if writing else ...
+    return Annotated[Any, WithJsonSchema(shape | extra)], Field(default, description=note)
+
+
+def _object(note: str, *, writing: bool) -> tuple[Any, Any]:
+    schema = {"anyOf": [_SCHEMAS["object"], {"type": "null"}]} if writing else _SCHEMAS["object"]
+    return Annotated[Any, WithJsonSchema(schema)], Field(None if writing else ..., description=note)
+
+
+_CUSTOM: Final = "Columns nobody foresaw, by key; each key is a field of its own."
+
+Lead: type[BaseModel] = create_model(
+    "Lead",
+    __base__=Shown,
+    __doc__="A lead: the golden record.",
+    id=(UUID, ...),
+    version=(int, Field(description="Moves with every change; it is the ETag.")),
+    **{
+        name: _object("Merged key by key.", writing=False) if name == "metadata" else _field(row, writing=False)
+        for name, row in policy.FIELDS.items()
+    },
+    custom=_object(_CUSTOM, writing=False),
+    created_by=(str, Field(description="The source that created it.")),
+    created_at=(datetime, ...),
+    updated_at=(datetime, ...),
+)  # type: ignore[call-overload]
+EXAMPLE: Final[dict[str, Any]] = {
+    "id": _ID,
+    "version": 7,
+    **{name: _EXAMPLES.get(name) for name in policy.FIELDS},
+    "custom": {"beurs_stand": "B12"},
+    "created_by": "user",
+    "created_at": _AT,
+    "updated_at": _AT,
+}
+Lead.model_config["json_schema_extra"] = {"example": EXAMPLE}
+Lead.model_rebuild(force=True)
+
+
+class LeadBody(BaseModel):
+    """Fields of a lead as somebody sends them; each is checked by name, so nothing is dropped silently."""
+
+    model_config = ConfigDict(extra="allow")
+
+    def given(self) -> dict[str, Any]:
+        """Returns exactly what was sent."""
+        return {name: getattr(self, name) for name in self.model_fields_set}
+
+
+LeadFields: type[LeadBody] = create_model(
+    "LeadFields",
+    __base__=LeadBody,
+    __doc__="Fields of a lead; unknown and read-only ones are refused by name.",
+    **{
+        name: _field(row, writing=True)
+        for name, row in policy.FIELDS.items()
+        if name in policy.WRITABLE and name != "metadata"
+    },
+    metadata=_object("Merged key by key (RFC 7396).", writing=True),
+    custom=_object(_CUSTOM, writing=True),
+)  # type: ignore[call-overload]
+LeadFields.model_config["json_schema_extra"] = {
+    "additionalProperties": False,
+    "example": {"email": _EXAMPLES["email"], "full_name": _EXAMPLES["full_name"], "company_name": "Voorbeeld B.V."},
+}
+LeadFields.model_rebuild(force=True)
+
+
+class LeadPage(Shown):
+    """A page of leads."""
+
+    model_config = example(items=[EXAMPLE], next_cursor=None, count=None)
+    items: list[Lead]  # type: ignore[valid-type]
+    next_cursor: str | None = Field(description="Send it as `cursor` for the next page; null on the last one.")
+    count: int | None = Field(description="How many there are in all; only with `count=exact`.")
+
+
+class Claim(Body):
+    """Who claims."""
+
+    model_config = example(claimed_by="noor@voorbeeld.nl")
+    claimed_by: str | None = Field(
+        None,
+        description="An e-mail address; by default the person the key acts for. Naming another needs an admin key.",
+    )
+
+
+class Note(Body):
+    """A note."""
+
+    model_config = example(text="Belde terug, wil een offerte.")
+    text: str = Field(description="Up to 20,000 characters.", max_length=1_000_000)
+
+
+class Change(Shown):
+    """One version of a lead."""
+
+    id: UUID
+    version: int
+    source: str
+    actor: str | None
+    run_id: UUID | None
+    connection_id: UUID | None
+    changes: dict[str, Any] = Field(description="By field: old, new, rule, source, and what lost.")
+    refused: list[Any] = Field(description="Remote values the policy did not accept, and why.")
+    at: datetime
+
+
+class History(Shown):
+    """What changed of a lead, the newest first."""
+
+    model_config = example(
+        items=[
+            {
+                "id": _ID, "version": 7, "source": "airtable", "actor": None, "run_id": _ID, "connection_id": _ID,
+                "changes": {"title": {"old": None, "new": "Hoofd inkoop", "rule": "authority"}}, "refused": [], "at": _AT,
+            }
+        ],
+        next_cursor=None,
+    )  # fmt: skip
+    items: list[Change]
+    next_cursor: str | None
+
+
+class Activity(Shown):
+    """Something that happened to a lead."""
+
+    id: UUID
+    kind: str
+    at: datetime = Field(description="The event's own time.")
+    actor: str | None
+    detail: dict[str, Any]
+
+
+class Activities(Shown):
+    """What happened to a lead, the newest first."""
+
+    model_config = example(
+        items=[
+            {"id": _ID, "kind": "note", "at": _AT, "actor": "noor@voorbeeld.nl", "detail": {"text": "Belde terug."}}
+        ],
+        next_cursor=None,
+    )
+    items: list[Activity]
+    next_cursor: str | None
+
+
+class FieldLink(Shown):
+    """Where one link of a lead stands with a field."""
+
+    link_id: UUID
+    connection_id: UUID
+    connection: str
+    remote_id: str | None
+    direction: str
+    rule: str
+    state: str = Field(description="agreed, pending, inflight, held or diverged.")
+    reason: str | None
+    observed: Any = Field(None, description="What the other side shows.")
+    observed_at: str | None
+
+
+class Explained(Shown):
+    """Why a field holds what it holds."""
+
+    value: Any = None
+    source: str | None
+    connection_id: UUID | None
+    at: str | None
+    rule: str | None
+    why: str = Field(description="The reason of the policy's rule.")
+    version: int | None
+    actor: str | None
+    run_id: UUID | None
+    cleared: bool = Field(description="Emptied on purpose: no sync fills it again.")
+    losing: list[Any] = Field(description="Values that lost, or were refused, and why.")
+    links: list[FieldLink]
+
+
+class Explanation(Shown):
+    """A lead, explained field by field."""
+
+    model_config = example(
+        id=_ID,
+        version=7,
+        fields={
+            "title": {
+                "value": "Hoofd inkoop", "source": "airtable", "connection_id": _ID, "at": _AT, "rule": "authority",
+                "why": "a person moved it on purpose; tools only fill what is empty", "version": 7, "actor": None,
+                "run_id": _ID, "cleared": False, "losing": [{"value": "Inkoper", "why": "remote_wins"}],
+                "links": [
+                    {
+                        "link_id": _ID, "connection_id": _ID, "connection": "Sales", "remote_id": "recAAAAAAAAAAAAAA",
+                        "direction": "both", "rule": "authority", "state": "agreed", "reason": None,
+                        "observed": "Hoofd inkoop", "observed_at": _AT,
+                    }
+                ],
+            }
+        },
+    )  # fmt: skip
+    id: UUID
+    version: int
+    fields: dict[str, Explained]
+
+
+class LeadLink(Shown):
+    """One remote record of a lead."""
+
+    id: UUID
+    connection_id: UUID
+    remote_id: str | None = Field(description="Airtable's record id; provider ids of campaigns are never shown.")
+    writing: bool = Field(description="False: a further record of the same lead, without a say.")
+    observed: dict[str, Any]
+    observed_at: str | None
+    states: dict[str, str] = Field(description="Fields that do not simply agree, with their state.")
+    pending: bool
+    error: str | None
+    ended: bool
+    gone: bool
+
+
+class LeadLinks(Shown):
+    """The remote records of a lead."""
+
+    model_config = example(
+        items=[
+            {
+                "id": _ID, "connection_id": _ID, "remote_id": "recAAAAAAAAAAAAAA", "writing": True,
+                "observed": {"title": "Hoofd inkoop"}, "observed_at": _AT, "states": {"phone": "pending"},
+                "pending": True, "error": None, "ended": False, "gone": False,
+            }
+        ]
+    )  # fmt: skip
+    items: list[LeadLink]

@@ -1,0 +1,24 @@
+"""The shape of every error."""
+
+from __future__ import annotations
+
+from pydantic import BaseModel, Field
+
+
+class ProblemError(BaseModel):
+    """One thing that is wrong with a request."""
+
+    pointer: str | None = Field(None, description="JSON pointer into the body.")
+    parameter: str | None = Field(None, description="The name of a parameter or header.")
+    detail: str = Field(description="What is wrong, and what to do about it.")
+
+
+class ProblemDetails(BaseModel):
+    """An error (RFC 9457)."""
+
+    type: str = Field(description="A URN that names the kind of error.")
+    title: str
+    status: int
+    detail: str = Field(description="One sentence: what is wrong, and what to do about it.")
+    errors: list[ProblemError] = Field(description="What is wrong field by field, where that is known.")
+    request_id: str | None = Field(description="What to quote when asking for help; the log has it too.")

@@ -1,0 +1,35 @@
+"""The base of every request and answer: unknown fields are refused, examples are declared with the shape."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict
+from starlette.responses import Response
+
+
+class Body(BaseModel):
+    """A request; what it does not know it refuses."""
+
+    model_config = ConfigDict(extra="forbid", str_max_length=10_000)
+
+
+class Shown(BaseModel):
+    """An answer."""
+
+    model_config = ConfigDict(extra="ignore", from_attributes=True)
+
+    @classmethod
+    def of(cls, row: Any) -> Any:
+        """Returns the answer that a row of the database makes."""
+        return cls.model_validate(dict(row))
+
+
+def example(**content: Any) -> ConfigDict:
+    """Declares the example of a shape."""
+    return ConfigDict(json_schema_extra={"example": content})
+
+
+def answer(content: BaseModel, status: int = 200, headers: dict[str, str] | None = None) -> Response:
+    """Renders an answer."""
+    return Response(content.model_dump_json(by_alias=True), status, headers, "application/json")

@@ -1,0 +1,138 @@
+"""What every command does the same way: settings, errors as one sentence, the runtime, and a workspace by its name."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import socket
+from collections.abc import AsyncIterator, Coroutine, Iterable, Sequence
+from typing import Annotated, Any, NoReturn, TypeVar
+from uuid import UUID
+
+import orjson
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from app import log, settings
+from app.db import checkup, workspaces
+from app.db.session import Database
+from app.errors import LeadkeeperError
+from app.runtime import Runtime, opened
+from app.settings import Settings, SettingsError
+
+T = TypeVar("T")
+out = Console(highlight=False)
+errors = Console(stderr=True, highlight=False)
+
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON, for scripts.")]
+InWorkspace = Annotated[
+    str | None, typer.Option("--workspace", help="The workspace's name; not needed while there is only one.")
+]
+
+
+class CommandError(LeadkeeperError):
+    """A command cannot do what it was asked."""
+
+
+def fail(sentence: object, code: int = 1) -> NoReturn:
+    """Ends the command with one sentence on stderr."""
+    errors.print(str(sentence), style="red", markup=False, soft_wrap=True)
+    raise typer.Exit(code)
+
+
+def run(work: Coroutine[Any, Any, T]) -> T:
+    """Runs one piece of work; an error we can explain becomes a sentence: exit code 2 for settings, 1 for the rest."""
+    try:
+        return asyncio.run(work)
+    except (SettingsError, checkup.Unusable) as exc:
+        fail(exc, 2)
+    except LeadkeeperError as exc:
+        fail(exc)
+    except KeyboardInterrupt:
+        raise typer.Exit(130) from None
+
+
+def load(level: str | None = None) -> Settings:
+    """Reads the settings and sets logging up; a command that answers somebody logs warnings and worse only."""
+    try:
+        found = settings.load()
+        _check_folder(found)
+    except LeadkeeperError as exc:
+        fail(exc, 2)
+    log.configure(level or found.log_level, as_json=found.log_json)
+    return found
+
+
+def _check_folder(found: Settings) -> None:
+    folder = found.data_dir
+    try:
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    except OSError as exc:
+        raise SettingsError(
+            f"The data folder {folder} cannot be made ({exc.strerror}): set LEADKEEPER_DATA_DIR to one that can."
+        ) from exc
+    if not os.access(folder, os.W_OK | os.X_OK):
+        raise SettingsError(
+            f"The data folder {folder} cannot be written to: give it to this user, or set LEADKEEPER_DATA_DIR to another."
+        )
+
+
+@contextlib.asynccontextmanager
+async def runtime(found: Settings) -> AsyncIterator[Runtime]:
+    """Opens the runtime, after a look at the database that explains what is wrong with it."""
+    if found.database_url is not None:
+        await checkup.ready(found.database_url)
+    async with opened(found) as open_runtime:
+        yield open_runtime
+
+
+def listening(host: str, port: int, *, remedy: str) -> socket.socket:
+    """Returns a bound socket; raises `CommandError` where the port is taken or the address is not ours."""
+    try:
+        family = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0][0]
+        found = socket.socket(family)
+        found.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        found.bind((host, port))
+        # a second listener is refused now, and not when the server starts
+        found.listen(128)
+    except OSError as exc:
+        raise CommandError(f"Port {port} of {host} cannot be used ({exc.strerror}): {remedy}.") from exc
+    return found
+
+
+async def workspace(db: Database, name: str | None) -> UUID:
+    """Returns the workspace of a name, or the only one there is."""
+    known = await names(db)
+    if name is None and len(known) == 1:
+        return next(iter(known.values()))
+    if name in known:
+        return known[name]
+    if not known:
+        raise CommandError(
+            "There is no workspace yet: make the first one with `leadkeeper keys create --role operator`."
+        )
+    listed = ", ".join(sorted(known))
+    if name is None:
+        raise CommandError(f"There are {len(known)} workspaces: choose one with --workspace ({listed}).")
+    raise CommandError(f"There is no workspace {name!r}: the workspaces are {listed}.")
+
+
+async def names(db: Database) -> dict[str, UUID]:
+    """Returns every workspace's id by its name."""
+    found = [await workspaces.get(db, workspace_id) for workspace_id in await workspaces.ids(db)]
+    return {row["name"]: row["id"] for row in found if row is not None}
+
+
+def as_json(content: object) -> None:
+    """Prints JSON on one line."""
+    typer.echo(orjson.dumps(content, default=str).decode())
+
+
+def as_table(columns: Sequence[str], rows: Iterable[Sequence[object]], *, empty: str) -> None:
+    """Prints a table, or a sentence where there is nothing to show."""
+    table = Table(*columns, box=None, padding=(0, 2), header_style="bold")
+    for row in rows:
+        table.add_row(*("" if cell is None else str(cell) for cell in row))
+    out.print(table if table.row_count else empty, markup=False)

@@ -1,0 +1,56 @@
+"""For people with one team: the accounts in the environment become the connections of a first workspace.
+
+This happens once. A restart adds nothing that was there before, deleted connections included, and an account that
+cannot be reached now does not keep the service from starting: it is tried again at the next start.
+"""
+
+from __future__ import annotations
+
+import structlog
+
+from app.cli.console import names
+from app.cli.keeping import FIRST
+from app.cli.provider import Account, connect
+from app.db import targets, workspaces
+from app.db.session import Tenant
+from app.errors import LeadkeeperError
+from app.runtime import Runtime
+from app.settings import Settings
+
+log = structlog.get_logger()
+ACTOR = "first start"
+
+
+async def ensure(runtime: Runtime) -> None:
+    """Makes the first workspace and its connections, where the settings name accounts and nobody has connected them."""
+    wanted = accounts(runtime.settings)
+    if not wanted:
+        return
+    known = await names(runtime.db)
+    if known and FIRST not in known:
+        return
+    workspace_id = known.get(FIRST) or await workspaces.create(runtime.db, FIRST)
+    tenant = Tenant(workspace_id, "operator")
+    async with runtime.db.transaction(tenant) as tx:
+        had = {target.partition(":")[0] for target in await targets.ever(tx)}
+    for account in wanted:
+        if account.kind in had:
+            continue
+        try:
+            await connect(runtime, tenant, account, actor=ACTOR)
+            log.info("connection.added", name=account.name, workspace=FIRST)
+        except LeadkeeperError as exc:
+            log.warning("connection.refused", name=account.name, reason=str(exc))
+
+
+def accounts(settings: Settings) -> list[Account]:
+    """Returns the accounts the settings name."""
+    found = []
+    if settings.airtable_token and settings.airtable_base_id and settings.airtable_table_id:
+        target = {"base_id": settings.airtable_base_id, "table_id": settings.airtable_table_id}
+        secret = {"token": settings.airtable_token.get_secret_value()}
+        found.append(Account(kind="airtable", name="Airtable", config=target, secret=secret))
+    if settings.instantly_api_key:
+        secret = {"api_key": settings.instantly_api_key.get_secret_value()}
+        found.append(Account(kind="instantly", name="Instantly", config={"campaign_ids": None}, secret=secret))
+    return found

@@ -1,0 +1,97 @@
+"""`leadkeeper demo`, `sandbox`, `simulate` and `bench`: the product against local stand-ins of its providers."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from typing import Annotated
+
+import typer
+
+from app.cli.console import CommandError, listening, load, out, run
+from app.lab.demo import PORT, demo as show_demo
+from app.lab.servers import serving
+from app.sandbox.airtable import AirtableSandbox
+from app.sandbox.core import MovableClock
+from app.sandbox.instantly import InstantlySandbox
+from app.sandbox.seed import seed_demo
+
+HOST = "127.0.0.1"
+
+
+def demo(
+    once: Annotated[bool, typer.Option("--once", help="Exit after the reconciliation instead of serving.")] = False,
+) -> None:
+    """Watch Postgres, Airtable and Instantly come to agreement, all local, with seeded data."""
+    raise typer.Exit(run(_demo(once=once)))
+
+
+async def _demo(*, once: bool) -> int:
+    settings = load("ERROR")
+    if once:
+        return await show_demo(settings)
+    with listening(HOST, PORT, remedy="end what listens there, or run the demo with --once") as sock:
+        return await show_demo(settings, sock)
+
+
+def sandbox(
+    airtable_port: Annotated[int, typer.Option(help="Where the local Airtable listens.")] = 8801,
+    instantly_port: Annotated[int, typer.Option(help="Where the local Instantly listens.")] = 8802,
+    seed: Annotated[int, typer.Option(help="The same seed gives the same data.")] = 7,
+) -> None:
+    """Serve a local Airtable and a local Instantly with seeded data."""
+    run(_sandbox(airtable_port, instantly_port, seed))
+
+
+async def _sandbox(airtable_port: int, instantly_port: int, seed: int) -> None:
+    clock = MovableClock()
+    airtable, instantly = AirtableSandbox(clock=clock, seed=seed), InstantlySandbox(clock=clock, seed=seed)
+    facts = seed_demo(airtable, instantly, seed=seed)
+    async with contextlib.AsyncExitStack() as stack:
+        urls = []
+        for name, app, port in (
+            ("airtable", airtable.app, airtable_port),
+            ("instantly", instantly.app, instantly_port),
+        ):
+            sock = listening(HOST, port, remedy=f"end what listens there, or choose another with --{name}-port")
+            urls.append(await stack.enter_async_context(serving(app, sock)))
+        for line in (
+            "Both sandboxes are up; Ctrl-C ends them. Put this into .env and start `leadkeeper serve`:",
+            "",
+            f"AIRTABLE_API_URL={urls[0]}",
+            f"INSTANTLY_API_URL={urls[1]}",
+            f"AIRTABLE_TOKEN={facts.token}",
+            f"AIRTABLE_BASE_ID={facts.base_id}",
+            f"AIRTABLE_TABLE_ID={facts.table_id}",
+            f"INSTANTLY_API_KEY={facts.api_key}",
+            "",
+            f"Records, as JSON:  curl '{urls[0]}/_sandbox/records?table={facts.table_id}'",
+            f"Calls so far:      curl {urls[0]}/_sandbox/calls",
+        ):
+            typer.echo(line)
+        await asyncio.Event().wait()
+
+
+def simulate(
+    seed: Annotated[int | None, typer.Option(help="Repeat the run of this seed; without it, one is drawn.")] = None,
+    cycles: Annotated[int, typer.Option(min=1, help="Sync cycles in the storm.")] = 200,
+    kills: Annotated[int, typer.Option(min=0, help="How often the service is killed for real.")] = 0,
+) -> None:
+    """Run the storm and the crashes for as long as you like, from one seed."""
+    try:
+        from app.lab import simulate as lab
+    except ImportError as exc:
+        raise CommandError("The simulation is not part of this installation.") from exc
+    raise typer.Exit(run(lab.simulate(load("ERROR"), seed=seed, cycles=cycles, kills=kills)))
+
+
+def bench(
+    only: Annotated[str | None, typer.Option(help="Measure one figure, by its name.")] = None,
+) -> None:
+    """Measure, against floors and peers in the same run."""
+    try:
+        from app.lab import bench as lab
+    except ImportError as exc:
+        raise CommandError("The benches are not part of this installation.") from exc
+    out.print("Measuring; this takes minutes.", style="dim")
+    raise typer.Exit(run(lab.bench(load("ERROR"), only=only)))

@@ -1,0 +1,70 @@
+"""`leadkeeper serve` and `leadkeeper worker`."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import signal
+from typing import Annotated
+
+import typer
+import uvicorn
+
+from app.cli import first_start
+from app.cli.console import errors, listening, load, run, runtime
+from app.lab.servers import PartServer
+from app.main import create_app
+from app.scheduler import scheduled
+from app.settings import Settings
+
+#: Requests one process works on at a time; more are told to come back.
+CONCURRENCY = 512
+_ENDS = (signal.SIGTERM, signal.SIGINT)
+
+
+def serve(
+    scheduler: Annotated[bool, typer.Option("--scheduler/--no-scheduler", help="Sync in this process too.")] = True,
+    host: Annotated[str | None, typer.Option(help="The address to listen on, instead of HOST.")] = None,
+    port: Annotated[int | None, typer.Option(help="The port to listen on, instead of PORT.")] = None,
+) -> None:
+    """Serve the API, and sync in the background."""
+    settings = load()
+    run(_serve(settings, host or settings.host, settings.port if port is None else port, scheduler=scheduler))
+
+
+async def _serve(settings: Settings, host: str, port: int, *, scheduler: bool) -> None:
+    sock = listening(host, port, remedy="end what listens there, or choose another with --port or PORT")
+    async with contextlib.AsyncExitStack() as stack:
+        stack.callback(sock.close)
+        open_runtime = await stack.enter_async_context(runtime(settings))
+        await first_start.ensure(open_runtime)
+        if scheduler:
+            await stack.enter_async_context(scheduled(open_runtime))
+        config = uvicorn.Config(
+            create_app(runtime=open_runtime),
+            http="httptools",
+            limit_concurrency=CONCURRENCY,
+            timeout_graceful_shutdown=10,
+            server_header=False,
+            access_log=False,
+            log_config=None,
+        )
+        server = PartServer(config)
+        for number in _ENDS:
+            asyncio.get_running_loop().add_signal_handler(number, server.handle_exit, number, None)
+        errors.print(f"Leadkeeper listens on http://{host}:{port}; its documentation is at /docs.", markup=False)
+        await server.serve(sockets=[sock])
+
+
+def worker() -> None:
+    """Sync in the background without serving the API."""
+    run(_work(load()))
+
+
+async def _work(settings: Settings) -> None:
+    ended = asyncio.Event()
+    for number in _ENDS:
+        asyncio.get_running_loop().add_signal_handler(number, ended.set)
+    async with runtime(settings) as open_runtime, scheduled(open_runtime):
+        errors.print("Leadkeeper syncs what is due.", markup=False)
+        await ended.wait()

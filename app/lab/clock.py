@@ -1,0 +1,42 @@
+"""Time that a simulation owns: the service and both sandboxes share it, and nobody waits for real."""
+
+from __future__ import annotations
+
+import asyncio
+from datetime import UTC, datetime, timedelta
+
+START = datetime(2026, 3, 2, 8, 0, tzinfo=UTC)
+
+
+class VirtualClock:
+    """A clock that stands still until somebody sleeps or moves it."""
+
+    def __init__(self, start: datetime = START) -> None:
+        self._now = start
+
+    def now(self) -> datetime:
+        """Returns the time, to the millisecond, as the database gives it."""
+        return self._now.replace(microsecond=self._now.microsecond // 1000 * 1000)
+
+    async def sleep(self, seconds: float) -> None:
+        """Lets the time pass at once, and others have their turn."""
+        self.advance(seconds)
+        await asyncio.sleep(0)
+
+    def advance(self, seconds: float) -> None:
+        """Moves the time forward."""
+        self._now += timedelta(seconds=max(0.0, seconds))
+
+
+class SkewedClock:
+    """Somebody else's clock: the shared one, off by some seconds."""
+
+    def __init__(self, clock: VirtualClock) -> None:
+        self._clock = clock
+        self.off_by = 0.0
+
+    def now(self) -> datetime:
+        return self._clock.now() + timedelta(seconds=self.off_by)
+
+    async def sleep(self, seconds: float) -> None:
+        await self._clock.sleep(seconds)

@@ -1,0 +1,222 @@
+"""A world without sockets and without waiting, in which something can happen before and after every I/O call.
+
+The stages, the database and the sandboxes are the real ones; the clock, the randomness, the ids and the moments between
+two I/O calls belong to the simulation. A crash is an exception no stage can catch: the worker's turn is dropped as it
+stands, and nothing it has open reaches the database any more.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import random
+import tempfile
+from collections.abc import AsyncIterator, Awaitable, Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from uuid import UUID
+
+import httpx
+
+from app.db import connections, runs
+from app.db.connections import LEASE_SECONDS
+from app.db.ids import seed_ids
+from app.lab.clock import SkewedClock, VirtualClock
+from app.lab.transport import InProcess
+from app.lab.world import World, in_process
+from app.sandbox.airtable import AirtableSandbox, FieldSpec, Table
+from app.sandbox.instantly import InstantlySandbox
+from app.sync import run
+
+TOKEN, KEY = "patSIMULATED.x", "key-simulated"  # noqa: S105 - the sandboxes' own
+STATUSES = ("New", "Not interested", "Contacted", "Opened", "Clicked", "Replied", "Booked", "Lost", "Won")
+PEOPLE = ("ann@team.test", "ben@team.test")
+CAMPAIGNS = ("Alpha", "Beta", "Gamma", "Delta")
+COLUMNS = (
+    FieldSpec("Full Name"),
+    FieldSpec("Email", "email"),
+    FieldSpec("Company"),
+    FieldSpec("Title"),
+    FieldSpec("Location"),
+    FieldSpec("Industry"),
+    FieldSpec("Company Size"),
+    FieldSpec("Source"),
+    FieldSpec("Phone", "phoneNumber"),
+    FieldSpec("LinkedIn URL", "url"),
+    FieldSpec("Needs Enrichment", "checkbox"),
+    FieldSpec("Status", "singleSelect", {"choices": list(STATUSES)}),
+    FieldSpec("Claimed By", "singleCollaborator"),
+    FieldSpec("Claimed At", "dateTime"),
+    FieldSpec("Notes", "multilineText"),
+    FieldSpec("Campaigns", "multipleSelects", {"choices": list(CAMPAIGNS)}),
+    FieldSpec("Last Sync", "dateTime"),
+    FieldSpec("Sync Status", "singleSelect", {"choices": ["Synced", "Pending", "Error"]}),
+    FieldSpec("Sync Error", "multilineText"),
+    FieldSpec("CRM ID"),
+    FieldSpec("Last Modified", "lastModifiedTime"),
+)
+#: Turns after which work that never ends is called by its name.
+MANY_TURNS = 300
+
+
+class Crash(BaseException):
+    """The process is gone. Not an `Exception`: no handler of the product may catch it."""
+
+
+class Endless(AssertionError):
+    """Work that is due again at once, for ever."""
+
+
+#: Called with the name of the moment: "commit", "committed", "call POST /path", "answer POST /path".
+Moment = Callable[[str, httpx.Request | None, httpx.Response | None], Awaitable[None]]
+
+
+async def _nothing(_name: str, _request: httpx.Request | None, _answer: httpx.Response | None) -> None:
+    pass
+
+
+class Moments:
+    """Every moment between two I/O calls; whoever drives the simulation decides what happens in it."""
+
+    def __init__(self) -> None:
+        self.happen: Moment = _nothing
+        self._inside = False
+
+    async def database(self, name: str) -> None:
+        """The database's probe."""
+        await self.reach(name)
+
+    async def reach(
+        self, name: str, request: httpx.Request | None = None, answer: httpx.Response | None = None
+    ) -> None:
+        """Lets the moment happen; what happens in it has no moments of its own."""
+        if self._inside:
+            return
+        self._inside = True
+        try:
+            await self.happen(name, request, answer)
+        finally:
+            self._inside = False
+
+
+class Hooked(httpx.AsyncBaseTransport):
+    """A transport with a moment before and after every call."""
+
+    def __init__(self, inner: httpx.AsyncBaseTransport, moments: Moments) -> None:
+        self._inner = inner
+        self._moments = moments
+
+    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        what = f"{request.method} {request.url.path}"
+        await self._moments.reach(f"call {what}", request)
+        try:
+            response = await self._inner.handle_async_request(request)
+        except httpx.TransportError:
+            await self._moments.reach(f"answer {what}", request)
+            raise
+        await self._moments.reach(f"answer {what}", request, response)
+        return response
+
+
+@dataclass(slots=True, kw_only=True)
+class Simulated:
+    """A simulated world and its levers."""
+
+    world: World
+    clock: VirtualClock
+    skew: SkewedClock
+    moments: Moments
+    rng: random.Random
+    generation: int = 0
+
+    @property
+    def base(self) -> Any:
+        """The one base of the sandbox Airtable."""
+        return next(iter(self.world.airtable.store.bases.values()))
+
+    @property
+    def table(self) -> Table:
+        """The one table of it."""
+        found: Table = next(iter(self.base.tables.values()))
+        return found
+
+    @property
+    def owner(self) -> str:
+        """The name of the worker that lives now."""
+        return f"worker {self.generation}"
+
+    async def connect_airtable(self, **settings: Any) -> UUID:
+        """Connects the table; its plan waits for approval."""
+        config = {"base_id": self.base.id, "table_id": self.table.id}
+        return await self.world.connect("airtable", config, {"token": TOKEN}, **settings)
+
+    async def connect_instantly(self, **settings: Any) -> UUID:
+        """Connects the workspace; its plan waits for approval."""
+        config = {"campaign_ids": None, "pacing_seconds": 0.5}
+        return await self.world.connect("instantly", config, {"api_key": KEY}, **settings)
+
+    async def queue(self, connection_id: UUID, kind: str = "delta") -> None:
+        """Asks for a run."""
+        async with self.world.runtime.db.transaction(self.world.tenant) as tx:
+            await runs.queue(tx, connection_id, kind, "simulation")
+
+    async def turn(self) -> bool:
+        """Works one connection that is due; returns False where none is."""
+        leases = await connections.claim(self.world.runtime.db, self.owner, 1)
+        for lease in leases:
+            await run.turn(self.world.runtime.db, lease, self.world.runtime.adapter, heartbeat=False)
+        return bool(leases)
+
+    async def settle(self) -> int:
+        """Works everything that is due, also what was changed a moment ago; returns how many turns it took."""
+        self.clock.advance(2)
+        turns = 0
+        while await self.turn():
+            turns += 1
+            if turns > MANY_TURNS:
+                raise Endless(f"After {turns} turns there is still work that is due at once.")
+        return turns
+
+    async def die(self) -> None:
+        """Ends the worker that crashed; its lease runs out, and another one takes over."""
+        self.generation += 1
+        self.clock.advance(LEASE_SECONDS + 1)
+        # what was open when it died is rolled back by now
+        await asyncio.sleep(0)
+
+
+@contextlib.asynccontextmanager
+async def simulated(database_url: str, seed: int, *, limits: bool = True) -> AsyncIterator[Simulated]:
+    """Opens an empty simulated world on a migrated, empty database."""
+    rng = random.Random(seed)
+    clock, moments = VirtualClock(), Moments()
+    skew = SkewedClock(clock)
+    airtable = AirtableSandbox(clock=skew, seed=rng.randrange(1 << 30))
+    instantly = InstantlySandbox(clock=skew, seed=rng.randrange(1 << 30))
+    # windows of a limit know no clock that goes back
+    airtable.limits.clock = clock
+    airtable.switches.limiter, instantly.switches.rate_limits = limits, False
+    base = airtable.store.add_base("Sales")
+    base.add_table("Leads", COLUMNS)
+    for email in PEOPLE:
+        base.add_collaborator(email, email.partition("@")[0].capitalize())
+    airtable.store.add_token(TOKEN)
+    instantly.store.add_key(KEY)
+    transport = Hooked(InProcess({"api.airtable.com": airtable.app, "api.instantly.ai": instantly.app}), moments)
+    seed_ids(random.Random(rng.randrange(1 << 30)), clock.now)
+    try:
+        with tempfile.TemporaryDirectory(prefix="leadkeeper-simulated-") as folder:
+            async with in_process(
+                database_url,
+                Path(folder),
+                airtable,
+                instantly,
+                transport=transport,
+                clock=clock,
+                probe=moments.database,
+                rng=random.Random(rng.randrange(1 << 30)),
+            ) as world:
+                yield Simulated(world=world, clock=clock, skew=skew, moments=moments, rng=rng)
+    finally:
+        seed_ids(None)

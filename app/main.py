@@ -1,0 +1,69 @@
+"""The web service: what `uvicorn --factory app.main:create_app` and `leadkeeper serve` run."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator
+
+import structlog
+from fastapi import FastAPI
+
+from app import log as logs
+from app.api import application
+from app.api.gate import Gatekeeper
+from app.db.session import DatabaseUnavailable
+from app.runtime import Runtime, opened
+from app.settings import Settings, load
+
+log = structlog.get_logger()
+#: Seconds between two notes of which keys were used.
+NOTE_EVERY = 30.0
+
+
+def create_app(settings: Settings | None = None, runtime: Runtime | None = None) -> FastAPI:
+    """Returns the service; with a runtime that is open already it runs on that one and leaves it open."""
+    settings = runtime.settings if runtime is not None else settings or load()
+
+    @contextlib.asynccontextmanager
+    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        async with contextlib.AsyncExitStack() as stack:
+            running = runtime
+            if running is None:
+                logs.configure(settings.log_level, as_json=settings.log_json)
+                running = await stack.enter_async_context(opened(settings))
+            gatekeeper = application.attach(app, running)
+            await stack.enter_async_context(_noting(gatekeeper))
+            yield
+
+    app = application.build(lifespan=lifespan)
+    application.equip(app, max_body=settings.max_body_bytes, cors_origins=settings.cors_origins)
+    if runtime is not None:
+        application.attach(app, runtime)
+    return app
+
+
+@contextlib.asynccontextmanager
+async def _noting(gatekeeper: Gatekeeper) -> AsyncIterator[None]:
+    """Notes the last use of keys now and then, and once more at the end."""
+
+    async def note() -> None:
+        while True:
+            await asyncio.sleep(NOTE_EVERY)
+            await _note_once(gatekeeper)
+
+    task = asyncio.create_task(note())
+    try:
+        yield
+    finally:
+        task.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await task
+        await _note_once(gatekeeper)
+
+
+async def _note_once(gatekeeper: Gatekeeper) -> None:
+    try:
+        await gatekeeper.note_used()
+    except DatabaseUnavailable:
+        log.warning("keys.not_noted")
