@@ -22,13 +22,14 @@ from app.db.idempotency import KeyReused
 from app.db.leads import IdentityTaken
 from app.db.reviews import AlreadyDecided
 from app.db.session import DatabaseUnavailable, Unstorable
+from app.db.workspaces import NameTaken
 from app.domain.filters import FilterError
 from app.domain.mapping import MappingError
-from app.domain.normalize import Unreadable
 from app.errors import LeadkeeperError
 from app.providers.base import ProviderError, RateLimited, Refused, Rejected
 from app.sync.adjust import WrongState
 from app.sync.ask import NoSuchConnection, NotActive, NothingToSync
+from app.sync.breakers import NotInQuarantine
 from app.sync.decide import MovedOn, NotAConflict
 from app.sync.edit import AlreadyClaimed, Gone, InvalidFields, Merged, NotFound, StaleVersion
 from app.sync.preview import NoPlan, PlanChanged
@@ -57,7 +58,9 @@ STATUSES: dict[type[LeadkeeperError], int] = {
     NoPlan: 409,
     PlanChanged: 409,
     VaultError: 409,
+    NameTaken: 409,
     NotAConflict: 422,
+    NotInQuarantine: 422,
     InvalidFields: 422,
     MappingError: 422,
     FilterError: 422,
@@ -199,6 +202,3 @@ def request_id(request: Request) -> str | None:
     """Returns the id this request is known by."""
     found: str | None = request.scope.get("state", {}).get("request_id")
     return found
-
-
-__all__ = ["Problem", "Unreadable", "at", "install", "problem", "translate"]

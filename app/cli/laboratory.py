@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from typing import Annotated
+import importlib
+from typing import Annotated, Any
 
 import typer
 
-from app.cli.console import CommandError, listening, load, out, run
-from app.lab.demo import PORT, demo as show_demo
+from app.cli.console import listening, load, run
+from app.lab.demo import demo as show_demo
 from app.lab.servers import serving
 from app.sandbox.airtable import AirtableSandbox
 from app.sandbox.core import MovableClock
 from app.sandbox.instantly import InstantlySandbox
 from app.sandbox.seed import seed_demo
+from app.settings import Settings
 
 HOST = "127.0.0.1"
 
@@ -23,14 +25,13 @@ def demo(
     once: Annotated[bool, typer.Option("--once", help="Exit after the reconciliation instead of serving.")] = False,
 ) -> None:
     """Watch Postgres, Airtable and Instantly come to agreement, all local, with seeded data."""
-    raise typer.Exit(run(_demo(once=once)))
+    raise typer.Exit(run(_demo(load("ERROR"), once=once)))
 
 
-async def _demo(*, once: bool) -> int:
-    settings = load("ERROR")
+async def _demo(settings: Settings, *, once: bool) -> int:
     if once:
         return await show_demo(settings)
-    with listening(HOST, PORT, remedy="end what listens there, or run the demo with --once") as sock:
+    with listening(HOST, settings.port, remedy="end what listens there, set PORT, or add --once") as sock:
         return await show_demo(settings, sock)
 
 
@@ -78,10 +79,7 @@ def simulate(
     kills: Annotated[int, typer.Option(min=0, help="How often the service is killed for real.")] = 0,
 ) -> None:
     """Run the storm and the crashes for as long as you like, from one seed."""
-    try:
-        from app.lab import simulate as lab
-    except ImportError as exc:
-        raise CommandError("The simulation is not part of this installation.") from exc
+    lab = _lab("simulate")
     raise typer.Exit(run(lab.simulate(load("ERROR"), seed=seed, cycles=cycles, kills=kills)))
 
 
@@ -89,9 +87,10 @@ def bench(
     only: Annotated[str | None, typer.Option(help="Measure one figure, by its name.")] = None,
 ) -> None:
     """Measure, against floors and peers in the same run."""
-    try:
-        from app.lab import bench as lab
-    except ImportError as exc:
-        raise CommandError("The benches are not part of this installation.") from exc
-    out.print("Measuring; this takes minutes.", style="dim")
+    lab = _lab("bench")
     raise typer.Exit(run(lab.bench(load("ERROR"), only=only)))
+
+
+def _lab(name: str) -> Any:
+    """Imports late what takes long to import and serves one command only."""
+    return importlib.import_module(f"app.lab.{name}")

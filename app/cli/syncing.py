@@ -10,7 +10,19 @@ import typer
 from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
 from app.cli.connecting import ACTOR, find
-from app.cli.console import AsJson, CommandError, InWorkspace, as_json, as_table, errors, load, out, run, runtime, workspace
+from app.cli.console import (
+    AsJson,
+    CommandError,
+    InWorkspace,
+    as_json,
+    as_table,
+    errors,
+    load,
+    out,
+    run,
+    runtime,
+    workspace,
+)
 from app.db import connections, runs
 from app.db.connections import Stored
 from app.db.session import Tenant
@@ -66,8 +78,7 @@ async def _plan(settings: Settings, in_workspace: str | None, name: str | None, 
             if show:
                 errors.print(f"Planning {stored.name} …", style="dim", markup=False)
             found.append(
-                {"connection": stored.name}
-                | await plans.draw(open_runtime.db, tenant, stored, open_runtime.adapter)
+                {"connection": stored.name} | await plans.draw(open_runtime.db, tenant, stored, open_runtime.adapter)
             )
         return found
 
@@ -80,8 +91,10 @@ async def _sync(settings: Settings, in_workspace: str | None, name: str | None, 
             await runs.take_turns(tx)
             for stored in chosen:
                 under_way = await runs.open_for(tx, stored.id)
-                run_id = under_way["id"] if under_way else await runs.queue(
-                    tx, stored.id, "delta", "cli", requested_by=ACTOR
+                run_id = (
+                    under_way["id"]
+                    if under_way
+                    else await runs.queue(tx, stored.id, "delta", "cli", requested_by=ACTOR)
                 )
                 queued[stored.name] = run_id
         await _watch(open_runtime, tenant, queued, show=show)

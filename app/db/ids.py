@@ -28,6 +28,7 @@ def seed_ids(rng: random.Random | None, now: Callable[[], datetime] | None = Non
 
     def repeatable() -> UUID:
         stamp = int(now().timestamp() * 1000).to_bytes(6, "big")
-        return UUID(bytes=stamp + rng.randbytes(10), version=7)
+        version, variant = 0x70 | rng.randrange(16), 0x80 | rng.randrange(64)
+        return UUID(bytes=stamp + bytes((version, rng.randrange(256), variant)) + rng.randbytes(7))
 
     _source = repeatable

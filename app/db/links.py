@@ -103,6 +103,8 @@ async def observe(
         ON CONFLICT (workspace_id, connection_id, remote_key) DO UPDATE SET
             observed = CASE WHEN k.observed_version = $5 THEN k.observed ELSE '{}' END || excluded.observed,
             observed_at = $4, observed_version = $5, remote_id = excluded.remote_id,
+            -- deleted and added again: another record under the same key, which begins with a first contact
+            base_remote = CASE WHEN k.remote_id IS DISTINCT FROM excluded.remote_id THEN '{}' ELSE k.base_remote END,
             remote_created_at = coalesce(excluded.remote_created_at, k.remote_created_at),
             modified_at = excluded.modified_at, raw = coalesce(excluded.raw, k.raw), namespace = excluded.namespace,
             gone_at = NULL, dirty = true, reread = false
@@ -112,6 +114,22 @@ async def observe(
         rows,
         at,
         mapping_version,
+    )
+
+
+async def follow_moves(tx: Tx, connection_id: UUID, observations: Sequence[Observation]) -> int:
+    """Gives links whose records moved to another place there (another campaign) their new key; returns how many."""
+    return await tx.run(
+        "UPDATE link k SET remote_key = m.key, namespace = m.namespace, base_remote = k.base_remote - 'metadata',"
+        " dirty = true FROM unnest($3::text[], $4::text[], $5::text[]) AS m(remote_id, key, namespace)"
+        " WHERE k.workspace_id = $1 AND k.connection_id = $2 AND k.remote_id = m.remote_id AND k.remote_key <> m.key"
+        " AND NOT EXISTS (SELECT FROM link t WHERE t.workspace_id = $1 AND t.connection_id = $2"
+        " AND t.remote_key = m.key)",
+        tx.workspace_id,
+        connection_id,
+        [o.remote_id for o in observations],
+        [o.key for o in observations],
+        [o.namespace for o in observations],
     )
 
 
@@ -424,13 +442,11 @@ async def planned_changes(tx: Tx, connection_id: UUID) -> list[Any]:
     )
 
 
-async def planned_writes(tx: Tx, connection_id: UUID) -> list[Any]:
-    """Returns the links that have something to write."""
+async def planned_writes(tx: Tx) -> list[Any]:
+    """Returns the links of all connections that have something to write, for a preview."""
     return await tx.all(
-        "SELECT lead_id, remote_id, cells, observed FROM link WHERE workspace_id = $1 AND connection_id = $2"
-        " AND push_due ORDER BY id",
+        "SELECT lead_id, remote_id, cells, observed FROM link WHERE workspace_id = $1 AND push_due ORDER BY id",
         tx.workspace_id,
-        connection_id,
     )
 
 

@@ -317,6 +317,7 @@ link = _tenant(
     _to("lead", "lead_id", set_null=True),
     UniqueConstraint("workspace_id", "connection_id", "remote_key"),
     Index(None, "workspace_id", "lead_id"),
+    Index(None, "workspace_id", "connection_id", "remote_id"),
     # oldest remote record first: that is the order in which records of one person are judged
     Index(
         "link_dirty_idx",

@@ -7,18 +7,27 @@ from uuid import UUID
 
 from app.db.ids import new_id
 from app.db.session import NOBODY, Database, Tenant, Tx
+from app.errors import LeadkeeperError
+
+
+class NameTaken(LeadkeeperError):
+    """Another workspace has this name: choose another one."""
+
+    def __init__(self) -> None:
+        super().__init__(str(self.__doc__))
 
 
 async def create(db: Database, name: str | None = None) -> UUID:
     """Adds a workspace and returns its id; without a name it is called after its id."""
     workspace_id = new_id()
     async with db.transaction(Tenant(workspace_id, "operator")) as tx:
-        await tx.run(
-            "INSERT INTO workspace (id, name, created_at) VALUES ($1, $2, $3)",
+        if not await tx.run(
+            "INSERT INTO workspace (id, name, created_at) VALUES ($1, $2, $3) ON CONFLICT (name) DO NOTHING",
             workspace_id,
             name or f"workspace {workspace_id}",
             tx.now,
-        )
+        ):
+            raise NameTaken
     return workspace_id
 
 

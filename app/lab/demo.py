@@ -5,8 +5,9 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
+import socket
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 from uuid import UUID
 
@@ -14,14 +15,18 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
-from app.db import leads, reviews, runs
+from app.db import connections, keys, leads, links, reviews, runs
 from app.lab import agreement
+from app.lab.servers import serving
 from app.lab.world import World, over_http
+from app.main import create_app
 from app.sandbox.airtable import AirtableSandbox
 from app.sandbox.core import MovableClock
 from app.sandbox.instantly import InstantlySandbox
-from app.sandbox.seed import DemoWorld, seed_demo
+from app.sandbox.seed import SALESPEOPLE, DemoWorld, seed_demo
+from app.scheduler import scheduled
 from app.settings import Settings
+from app.vault import new_key
 
 DATABASE = "leadkeeper_demo"
 #: Only leads with a reply are created in Airtable.
@@ -48,9 +53,14 @@ class Summary:
     disagreements: list[list[str]] = field(default_factory=list)
 
 
-async def demo(settings: Settings, *, once: bool, serve: Callable[[World, Console], object] | None = None) -> int:
-    """Runs the demo; returns the process's exit code: 0 when both sides agree."""
-    console = Console(stderr=False, highlight=False)
+async def demo(settings: Settings, sock: socket.socket | None = None) -> int:
+    """Runs the demo; returns the process's exit code: 0 when both sides agree.
+
+    With a bound socket it then serves the API of what it made, until somebody ends it. It never touches the database
+    of `DATABASE_URL`: it has one of its own on the embedded server, made anew each time.
+    """
+    console = Console(highlight=False, soft_wrap=True)
+    local = settings.model_copy(update={"database_url": None, "migration_database_url": None})
     started = time.monotonic()
     clock = MovableClock()
     airtable, instantly = AirtableSandbox(clock=clock, seed=1), InstantlySandbox(clock=clock, seed=1)
@@ -59,16 +69,54 @@ async def demo(settings: Settings, *, once: bool, serve: Callable[[World, Consol
         f"[bold]Leadkeeper demo[/]: {sum(len(t.records) for t in airtable.store.bases[facts.base_id].tables.values()):,}"
         f" Airtable rows, {len(instantly.store.leads):,} Instantly leads in {len(facts.campaign_ids)} campaigns, all local."
     )
-    async with over_http(settings, airtable, instantly, database=DATABASE) as world:
+    async with over_http(local, airtable, instantly, database=DATABASE) as world:
         summary = await reconcile(world, facts, console)
         summary.seconds = round(time.monotonic() - started, 1)
         show(summary, console)
-        console.print(json.dumps({name: getattr(summary, name) for name in summary.__slots__}), soft_wrap=True)
-        if not once and serve is not None:
-            result = serve(world, console)
-            if asyncio.iscoroutine(result):
-                await result
+        console.print(json.dumps({name: getattr(summary, name) for name in summary.__slots__}), markup=False)
+        if sock is not None:
+            await serve(world, facts, console, sock)
     return 0 if summary.agree else 1
+
+
+async def serve(world: World, facts: DemoWorld, console: Console, sock: socket.socket) -> None:
+    """Serves the API on what the demo made, syncing in the background, and says what to try."""
+    key, prefix, key_hash = new_key()
+    async with world.runtime.db.transaction(world.tenant) as tx:
+        await keys.create(
+            tx, name="demo", role="admin", prefix=prefix, key_hash=key_hash, acts_for=next(iter(SALESPEOPLE))
+        )
+    async with scheduled(world.runtime), serving(create_app(runtime=world.runtime), sock) as url:
+        for line in await _what_to_try(world, facts, url, key):
+            console.print(line, markup=False)
+        await asyncio.Event().wait()
+
+
+async def _what_to_try(world: World, facts: DemoWorld, url: str, key: str) -> list[str]:
+    """Lines to paste: an edit on either side, each about one lead that is in both."""
+    async with world.runtime.db.transaction(world.tenant) as tx:
+        connection = next(c for c in await connections.every(tx) if c.provider == "airtable")
+        ids = [row["id"] for row in await links.of_connection(tx, connection.id)]
+        known = await links.by_ids(tx, ids[:50], {connection.id: connection.view})
+    stored = next(s for s in known if s.lead_id is not None and s.link.writing)
+    sandbox, auth = world.runtime.settings.airtable_api_url, f"-H 'Authorization: Bearer {key}'"
+    as_json = "-H 'Content-Type: application/json'"
+    edit = json.dumps({"table": facts.table_id, "record": stored.link.key, "fields": {"Title": "Head of Edits"}})
+    lead = f"{url}/api/leads/{stored.lead_id}"
+    return [
+        "",
+        f"The API is on {url}, its documentation on {url}/docs. Ctrl-C ends the demo.",
+        f"Your key (admin): {key}",
+        "",
+        "Edit a cell as a person would in Airtable, sync, and see the lead:",
+        f"  curl -s {sandbox}/_sandbox/edit {as_json} -d '{edit}'",
+        f"  curl -s -X POST '{url}/api/admin/sync/delta?wait=30' {auth}",
+        f"  curl -s {lead} {auth}",
+        "Edit the lead here; seconds later Airtable has it:",
+        f"  curl -s -X PATCH {lead} {auth} -H 'Content-Type: application/merge-patch+json' -d '{{\"title\": \"CTO\"}}'",
+        f"  sleep 5; curl -s '{sandbox}/v0/{facts.base_id}/{facts.table_id}/{stored.link.key}'"
+        f" -H 'Authorization: Bearer {facts.token}'",
+    ]
 
 
 async def reconcile(world: World, facts: DemoWorld, console: Console) -> Summary:
@@ -149,7 +197,9 @@ async def _show_plans(world: World, console: Console) -> None:
 async def _progress(world: World, console: Console, title: str) -> AsyncIterator[None]:
     """Shows how the runs get on while the block runs."""
     columns = (SpinnerColumn(), TextColumn("{task.description}"), BarColumn(), TextColumn("{task.fields[note]}"))
-    with Progress(*columns, TimeElapsedColumn(), console=console, transient=not console.is_terminal) as progress:
+    if not console.is_terminal:
+        console.print(f"{title} …")
+    with Progress(*columns, TimeElapsedColumn(), console=console, disable=not console.is_terminal) as progress:
         bar = progress.add_task(title, total=None, note="")
 
         async def watch() -> None:

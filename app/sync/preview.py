@@ -80,7 +80,7 @@ async def plan(job: Job) -> dict[str, JSON]:
 
 async def _summary(tx: Tx, trial: Job) -> dict[str, JSON]:
     changes = await links.planned_changes(tx, trial.id)
-    writes = await links.planned_writes(tx, trial.id)
+    writes = await links.planned_writes(tx)
     here = [
         {
             "lead_id": str(row["lead_id"]),

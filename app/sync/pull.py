@@ -72,6 +72,8 @@ async def _store(job: Job, state: StreamState, page: Page, started: datetime) ->
     observations = [job.adapter.observe(record) for record in page.records]
     async with job.db.transaction(job.tenant) as tx:
         await job.lease.fence(tx)
+        if job.adapter.many_per_lead:
+            job.count("moved_there", await links.follow_moves(tx, job.id, observations))
         changed = await links.observe(
             tx, job.id, observations, at=started, mapping_version=job.connection.mapping_version
         )

@@ -481,6 +481,12 @@ def upgrade() -> None:
         unique=False,
         postgresql_where=sa.text("push_due"),
     )
+    op.create_index(
+        op.f("link_workspace_id_connection_id_remote_id_idx"),
+        "link",
+        ["workspace_id", "connection_id", "remote_id"],
+        unique=False,
+    )
     op.create_index(op.f("link_workspace_id_lead_id_idx"), "link", ["workspace_id", "lead_id"], unique=False)
     op.create_table(
         "quota_use",

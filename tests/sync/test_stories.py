@@ -301,3 +301,31 @@ async def test_a_local_edit_costs_one_read_and_one_write(bench: Bench, count: in
     await bench.settle()
 
     assert bench.calls() - calls == 2
+
+
+async def test_a_lead_moved_to_another_campaign_is_counted_once(bench: Bench) -> None:
+    there = bench.world.instantly.store
+    lead = there.add_lead(bench.campaigns[0].id, email="anna@berg.test")
+    there.send(lead.id)
+    there.open(lead.id)
+    instantly = await bench.instantly()
+    there.move(lead.id, bench.campaigns[1].id)
+    there.open(lead.id)
+    await bench.sync(instantly)
+
+    assert (await bench.lead("anna@berg.test")).values["email_open_count"] == 2
+    assert await bench.value("SELECT count(*) FROM link") == 1
+
+
+async def test_a_lead_deleted_and_added_again_starts_a_new_epoch(bench: Bench) -> None:
+    there = bench.world.instantly.store
+    for _ in range(2):
+        lead = there.add_lead(bench.campaigns[0].id, email="anna@berg.test")
+        there.send(lead.id)
+        there.open(lead.id)
+        if _ == 0:
+            instantly = await bench.instantly()
+            there.delete(lead.id)
+    await bench.sync(instantly)
+
+    assert (await bench.lead("anna@berg.test")).values["email_open_count"] == 2

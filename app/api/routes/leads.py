@@ -10,7 +10,6 @@ from starlette.responses import Response
 
 from app.api import listing, paging
 from app.api.deps import READ, WORK, Current, IfMatch, Once, Session
-from app.api.errors import Problem
 from app.api.describe import refuses
 from app.api.schemas.lead import Lead, LeadFields, LeadPage
 from app.api.strict import StrictRoute
@@ -156,6 +155,3 @@ async def shown(
 async def present(tx: Tx, lead_id: UUID) -> None:
     """Answers 404 or 308 where a lead is not there to be looked into."""
     await shown(tx, lead_id)
-
-
-__all__ = ["Problem", "present", "router", "shown"]

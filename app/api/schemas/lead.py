@@ -59,7 +59,7 @@ _AT: Final = "2026-03-02T09:15:00.000Z"
 
 def _field(row: policy.Field, *, writing: bool) -> tuple[Any, Any]:
     schema = dict(_SCHEMAS.get(row.kind, _TEXT))
-    never_empty = row.name in policy.DEFAULTS and not writing or row.name == "status"
+    never_empty = (row.name in policy.DEFAULTS and not writing) or row.name == "status"
     shape = schema if never_empty else {"anyOf": [schema, {"type": "null"}]}
     note = f"{row.group[0].upper()}{row.group[1:]}: {row.reason}."
     extra = {} if row.user == "read-write" else {"readOnly": True}

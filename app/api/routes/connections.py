@@ -1,0 +1,255 @@
+"""Connections: which accounts of which providers, checked before they are stored, and their state."""
+
+from __future__ import annotations
+
+from typing import Any
+from uuid import UUID
+
+from fastapi import APIRouter
+from starlette.responses import Response
+
+from app.api import running
+from app.api.deps import ADMIN, Current, Once, Running, Session
+from app.api.describe import refuses
+from app.api.schemas.admin import (
+    Connection,
+    Connections,
+    ConnectionSettings,
+    NewConnection,
+    RemoteColumns,
+    Tested,
+)
+from app.api.schemas.shape import answer
+from app.api.schemas.sync import Approval, ReviewItem, Run
+from app.api.strict import StrictRoute
+from app.db import audits, connections, reviews, runs
+from app.db.connections import Stored
+from app.domain.mapping import MappingError
+from app.domain.values import JSON
+from app.providers.base import Column, ProviderError
+from app.runtime import Runtime, probe_account, target_of
+from app.sync import adjust, connect, plans
+from app.sync.preview import NoPlan
+
+router = APIRouter(prefix="/api/admin/connections", tags=["connections"], route_class=StrictRoute, dependencies=[ADMIN])
+
+
+@router.post(
+    "",
+    operation_id="createConnection",
+    summary="Connect a provider",
+    status_code=201,
+    response_model=Connection,
+    responses=refuses(409, 502),
+)
+async def create(runtime: Running, caller: Current, once: Once, body: NewConnection) -> Response:
+    """Checks the account and the mapping at the provider, stores the connection and queues its first reading.
+
+    Nothing is changed on either side before the first plan is approved. The answer shows the mapping that was chosen.
+    """
+    async with runtime.db.transaction(caller.tenant) as tx:
+        if (known := await once.known(tx)) is not None:
+            return known
+    wanted = _wanted(runtime, body)
+    columns = await probe_account(runtime, wanted.provider, dict(wanted.config), _secret(body))
+    table = connect.check(wanted, columns)
+    async with runtime.db.transaction(caller.tenant) as tx:
+
+        async def work() -> Response:
+            connection_id = await connect.connect(tx, wanted, table, actor=caller.name)
+            await audits.note(tx, caller.name, "connection.created", {"id": str(connection_id)})
+            location = {"Location": f"/api/admin/connections/{connection_id}"}
+            return answer(_shown(await adjust.known(tx, connection_id)), 201, location)
+
+        return await once.once(tx, work)
+
+
+@router.get("", operation_id="listConnections", summary="List connections", response_model=Connections)
+async def every(tx: Session) -> Response:
+    """The workspace's connections, the oldest first."""
+    return answer(Connections(items=[_shown(stored) for stored in await connections.every(tx)]))
+
+
+@router.get(
+    "/{connection_id}",
+    operation_id="getConnection",
+    summary="Read a connection",
+    response_model=Connection,
+    responses=refuses(404),
+)
+async def read(tx: Session, connection_id: UUID) -> Response:
+    """Its settings, its mapping and its state; never its secret."""
+    return answer(_shown(await adjust.known(tx, connection_id)))
+
+
+@router.patch(
+    "/{connection_id}",
+    operation_id="changeConnection",
+    summary="Change settings",
+    response_model=Connection,
+    responses=refuses(404, 502),
+)
+async def change(runtime: Running, caller: Current, connection_id: UUID, body: ConnectionSettings) -> Response:
+    """Changes what is sent. A new mapping is checked at the provider, and everything is read again under it."""
+    changes: dict[str, JSON] = body.model_dump(mode="json", exclude_unset=True)
+    stored, columns = await _looked_at(
+        runtime, caller.tenant, connection_id, {"mapping", "conflict_strategy"} & set(changes)
+    )
+    table = adjust.check(stored, changes, columns) if columns is not None else None
+    async with runtime.db.transaction(caller.tenant) as tx:
+        await adjust.change(tx, await adjust.known(tx, connection_id), changes, table, actor=caller.name)
+        await audits.note(tx, caller.name, "connection.changed", {"id": str(connection_id), "fields": sorted(changes)})
+        return answer(_shown(await adjust.known(tx, connection_id)))
+
+
+@router.delete(
+    "/{connection_id}",
+    operation_id="deleteConnection",
+    summary="Disconnect",
+    status_code=204,
+    responses=refuses(404),
+)
+async def delete(tx: Session, caller: Current, connection_id: UUID) -> Response:
+    """Ends the connection. Leads here and records there stay as they are."""
+    await adjust.remove(tx, connection_id)
+    await audits.note(tx, caller.name, "connection.deleted", {"id": str(connection_id)})
+    return Response(status_code=204)
+
+
+@router.post(
+    "/{connection_id}/test",
+    operation_id="testConnection",
+    summary="Say whether it works",
+    response_model=Tested,
+    responses=refuses(404),
+)
+async def test(runtime: Running, caller: Current, connection_id: UUID) -> Response:
+    """Asks the provider, and says in one sentence what works or what is missing."""
+    try:
+        stored, columns = await _looked_at(runtime, caller.tenant, connection_id, {"test"})
+        return answer(Tested(ok=True, message=adjust.verdict(stored, columns or [])))
+    except (ProviderError, MappingError) as exc:
+        return answer(Tested(ok=False, message=str(exc)))
+
+
+@router.get(
+    "/{connection_id}/schema",
+    operation_id="getConnectionSchema",
+    summary="Read the provider's columns",
+    response_model=RemoteColumns,
+    responses=refuses(404, 502),
+)
+async def schema(runtime: Running, caller: Current, connection_id: UUID) -> Response:
+    """The columns as the provider describes them now."""
+    _, columns = await _looked_at(runtime, caller.tenant, connection_id, {"schema"})
+    shown = [
+        {"id": c.id, "name": c.name, "type": c.type, "writable": c.writable, "options": c.options}
+        for c in columns or []
+    ]
+    return answer(RemoteColumns.model_validate({"columns": shown}))
+
+
+@router.get(
+    "/{connection_id}/plan",
+    operation_id="getConnectionPlan",
+    summary="See the plan that waits",
+    response_model=ReviewItem,
+    responses=refuses(404, 409),
+)
+async def plan(tx: Session, connection_id: UUID) -> Response:
+    """What applying this connection's plan would change on both sides. 409 while there is none (yet)."""
+    await adjust.known(tx, connection_id)
+    item = await reviews.find_open(tx, "plan", connection_id)
+    if item is None:
+        raise NoPlan
+    return answer(ReviewItem.of(item))
+
+
+@router.post(
+    "/{connection_id}/approve",
+    operation_id="approveConnection",
+    summary="Approve the plan",
+    status_code=202,
+    response_model=Run,
+    responses=refuses(404, 409),
+)
+async def approve(runtime: Running, caller: Current, connection_id: UUID, body: Approval) -> Response:
+    """Applies the plan that was looked at; if it says something else by now, 409, and the new one waits instead."""
+    return await applied(runtime, caller, connection_id, body.digest)
+
+
+@router.post(
+    "/{connection_id}/pause",
+    operation_id="pauseConnection",
+    summary="Pause",
+    response_model=Connection,
+    responses=refuses(404, 409),
+)
+async def pause(tx: Session, caller: Current, connection_id: UUID) -> Response:
+    """Keeps it from syncing; what changes here reaches it after it is resumed."""
+    await adjust.pause(tx, connection_id, actor=caller.name)
+    return answer(_shown(await adjust.known(tx, connection_id)))
+
+
+@router.post(
+    "/{connection_id}/resume",
+    operation_id="resumeConnection",
+    summary="Resume",
+    response_model=Connection,
+    responses=refuses(404, 409),
+)
+async def resume(tx: Session, connection_id: UUID) -> Response:
+    """Lets a paused or stopped connection sync again, at once."""
+    await adjust.resume(tx, connection_id)
+    return answer(_shown(await adjust.known(tx, connection_id)))
+
+
+async def applied(runtime: Runtime, caller: Any, connection_id: UUID, digest: str) -> Response:
+    """Applies a connection's plan and answers with the run that does it."""
+    async with runtime.db.transaction(caller.tenant) as tx:
+        stored = await adjust.known(tx, connection_id)
+    run_id = await plans.apply(runtime.db, caller.tenant, stored, runtime.adapter, digest=digest, actor=caller.name)
+    async with runtime.db.transaction(caller.tenant) as tx:
+        return running.accepted(await runs.get(tx, run_id))
+
+
+async def _looked_at(
+    runtime: Runtime, tenant: Any, connection_id: UUID, wanted: set[str]
+) -> tuple[Stored, list[Column] | None]:
+    """Returns a connection and, where they are wanted, its columns; no transaction is open meanwhile."""
+    async with runtime.db.transaction(tenant) as tx:
+        stored = await adjust.known(tx, connection_id)
+    if not wanted:
+        return stored, None
+    async with runtime.adapter(runtime.db, tenant, stored) as adapter:
+        return stored, await adapter.provider.schema()
+
+
+def _wanted(runtime: Runtime, body: Any) -> connect.Wanted:
+    secret, config = _secret(body), body.config.model_dump()
+    fingerprint = runtime.vault.fingerprint(secret)
+    rows = body.mapping if isinstance(body.mapping, str) else [m.model_dump(exclude_none=True) for m in body.mapping]
+    return connect.Wanted(
+        provider=body.provider,
+        name=body.name or body.provider.capitalize(),
+        config=config,
+        target=target_of(body.provider, config, fingerprint),
+        fingerprint=fingerprint,
+        sealed=runtime.vault.seal(secret),
+        mapping=rows,
+        conflict_strategy=body.conflict_strategy,
+        create=body.create,
+        priority=body.priority,
+        schedule_minutes=body.schedule_minutes or runtime.settings.sync_interval_minutes,
+        auto_approve=body.auto_approve,
+    )
+
+
+def _secret(body: Any) -> dict[str, str]:
+    fields = type(body.secret).model_fields
+    return {name: value.get_secret_value() for name in fields if (value := getattr(body.secret, name)) is not None}
+
+
+def _shown(stored: Stored) -> Connection:
+    found: Connection = Connection.model_validate(stored)
+    return found

@@ -1,0 +1,50 @@
+"""Reading Instantly: everything, or only what its campaigns count."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from fastapi import APIRouter
+from starlette.responses import Response
+
+from app.api import running
+from app.api.deps import WORK, Current, Once, Running
+from app.api.describe import refuses
+from app.api.schemas.sync import Run
+from app.api.strict import StrictRoute
+from app.db.session import Tx
+from app.sync.ask import ask
+
+router = APIRouter(
+    prefix="/api/instantly",
+    tags=["instantly"],
+    route_class=StrictRoute,
+    dependencies=[WORK],
+    responses={200: {"model": Run}} | refuses(409),
+)
+
+
+@router.post("/sync", operation_id="syncInstantly", summary="Read all leads", status_code=202, response_model=Run)
+async def sync(runtime: Running, caller: Current, once: Once, wait: running.Wait = 0) -> Response:
+    """Reads every lead of every campaign. What people typed stays: empty fields are filled, statuses only climb."""
+
+    async def asked(tx: Tx) -> Any:
+        return await ask(tx, "full", trigger="api", actor=caller.name, provider="instantly")
+
+    return await running.start(runtime, caller, once, wait, asked)
+
+
+@router.post(
+    "/refresh-status",
+    operation_id="refreshInstantlyStatus",
+    summary="Refresh counters and statuses",
+    status_code=202,
+    response_model=Run,
+)
+async def refresh(runtime: Running, caller: Current, once: Once, wait: running.Wait = 0) -> Response:
+    """Reads counters, statuses and the positive flag only."""
+
+    async def asked(tx: Tx) -> Any:
+        return await ask(tx, "refresh", trigger="api", actor=caller.name, provider="instantly")
+
+    return await running.start(runtime, caller, once, wait, asked)

@@ -1,0 +1,62 @@
+"""Workspaces, which only operators see side by side."""
+
+from __future__ import annotations
+
+from uuid import UUID
+
+from fastapi import APIRouter, Request
+from starlette.responses import Response
+
+from app.api import paging
+from app.api.deps import OPERATE, Running
+from app.api.describe import refuses
+from app.api.errors import Problem
+from app.api.schemas.admin import NewWorkspace, Workspace, Workspaces
+from app.api.schemas.shape import answer
+from app.api.strict import StrictRoute
+from app.db import workspaces
+
+router = APIRouter(
+    prefix="/api/admin/workspaces", tags=["keys and people"], route_class=StrictRoute, dependencies=[OPERATE]
+)
+
+
+@router.post(
+    "",
+    operation_id="createWorkspace",
+    summary="Make a workspace",
+    status_code=201,
+    response_model=Workspace,
+    responses=refuses(409),
+)
+async def create(runtime: Running, body: NewWorkspace) -> Response:
+    """Adds a workspace; its name is taken once. Make its first key with `X-Workspace`."""
+    workspace_id = await workspaces.create(runtime.db, body.name)
+    found = await workspaces.get(runtime.db, workspace_id)
+    return answer(Workspace.of(found), 201, {"Location": f"/api/admin/workspaces/{workspace_id}"})
+
+
+@router.get("", operation_id="listWorkspaces", summary="List workspaces", response_model=Workspaces)
+async def page(request: Request, runtime: Running, limit: paging.Limit = 50, cursor: paging.Cursor = None) -> Response:
+    """Every workspace, the oldest first."""
+    after = paging.decode("workspaces", cursor, [UUID])
+    chosen = [i for i in await workspaces.ids(runtime.db) if after is None or i > after[0]][:limit]
+    rows = [row for i in chosen if (row := await workspaces.get(runtime.db, i)) is not None]
+    following = paging.encode("workspaces", [chosen[-1]]) if len(chosen) == limit else None
+    content = Workspaces.model_validate({"items": [dict(row) for row in rows], "next_cursor": following})
+    return answer(content, headers=paging.link(request, following))
+
+
+@router.get(
+    "/{workspace_id}",
+    operation_id="getWorkspace",
+    summary="Read a workspace",
+    response_model=Workspace,
+    responses=refuses(404),
+)
+async def read(runtime: Running, workspace_id: UUID) -> Response:
+    """Its name and age."""
+    found = await workspaces.get(runtime.db, workspace_id)
+    if found is None:
+        raise Problem(404, f"There is no workspace {workspace_id}.")
+    return answer(Workspace.of(found))
