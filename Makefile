@@ -1,10 +1,9 @@
 # Leadkeeper. `make` lists the targets.
 PY := .venv/bin/python
-RUN := PYTHONPATH=. $(PY)
 PYTHON ?= python3
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-fast check bench simulate openapi lock clean
+.PHONY: help demo serve test test-fast check bench simulate openapi lock clean
 
 help:  ## this list
 	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-12s %s\n", $$1, $$2}' Makefile
@@ -19,9 +18,12 @@ help:  ## this list
 demo: .venv/installed  ## watch Postgres, Airtable and Instantly come to agreement, all local (ONCE=1 exits afterwards)
 	@$(PY) -m app.cli demo $(if $(ONCE),--once)
 
+serve: .venv/installed  ## run the service for real, with the settings of .env
+	@$(PY) -m app.cli serve
+
 test: .venv/installed  ## everything that must hold: format, lint, types, contracts, migrations, docs, tests
 	@$(MAKE) --no-print-directory check
-	$(PY) -m pytest -n 2 --dist worksteal $(ARGS)
+	$(PY) -m pytest -n 2 --dist worksteal --durations=10 $(ARGS)
 
 test-fast: .venv/installed  ## the tests without the slow ones
 	$(PY) -m pytest -n 2 -m "not slow" -q $(ARGS)
@@ -41,8 +43,16 @@ simulate: .venv/installed  ## the laws, the storm and the crashes for as long as
 openapi: .venv/installed  ## write openapi/openapi.json, .env.example and the tables of the README
 	$(PY) -m app.cli openapi
 
-lock:  ## resolve the dependencies again
-	uv pip compile pyproject.toml --extra dev --generate-hashes --no-emit-index-url --universal --python-version 3.11 -o requirements.lock --upgrade
+LOCK := uv pip compile pyproject.toml --quiet --upgrade --universal --python-version 3.11 \
+	--generate-hashes --no-emit-index-url --no-annotate --no-header
+lock:  ## resolve the dependencies again; needs uv
+	@command -v uv >/dev/null || { echo "make lock needs uv: install it with pip install uv."; exit 1; }
+	@mkdir -p .lock
+	$(LOCK) -o .lock/runtime
+	$(LOCK) -c .lock/runtime --extra dev -o .lock/all
+	@awk 'NR == 1 {print "# --- runtime"} NR == FNR {if (/^[a-z]/) seen[$$1] = 1; print; next} \
+		FNR == 1 {print "# --- development"} /^[a-z]/ {known = $$1 in seen} !known' .lock/runtime .lock/all > requirements.lock
+	@rm -r .lock
 
-clean:  ## remove what was installed and the local data
-	rm -rf .venv data .mypy_cache .pytest_cache .ruff_cache .hypothesis
+clean:  ## remove what was installed and every cache; the data folder stays
+	rm -rf .venv .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis .lock

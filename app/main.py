@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import itertools
 from collections.abc import AsyncIterator
 
 import structlog
@@ -19,6 +20,8 @@ from app.settings import Settings, load
 log = structlog.get_logger()
 #: Seconds between two notes of which keys were used.
 NOTE_EVERY = 30.0
+#: Notes between two removals of expired idempotency keys.
+FORGET_EVERY = 120
 
 
 def create_app(settings: Settings | None = None, runtime: Runtime | None = None) -> FastAPI:
@@ -45,12 +48,12 @@ def create_app(settings: Settings | None = None, runtime: Runtime | None = None)
 
 @contextlib.asynccontextmanager
 async def _noting(gatekeeper: Gatekeeper) -> AsyncIterator[None]:
-    """Notes the last use of keys now and then, and once more at the end."""
+    """Notes the last use of keys now and then, and once more at the end; forgets what has expired."""
 
     async def note() -> None:
-        while True:
+        for turn in itertools.count(1):
             await asyncio.sleep(NOTE_EVERY)
-            await _note_once(gatekeeper)
+            await _note_once(gatekeeper, forget=turn % FORGET_EVERY == 0)
 
     task = asyncio.create_task(note())
     try:
@@ -62,8 +65,10 @@ async def _noting(gatekeeper: Gatekeeper) -> AsyncIterator[None]:
         await _note_once(gatekeeper)
 
 
-async def _note_once(gatekeeper: Gatekeeper) -> None:
+async def _note_once(gatekeeper: Gatekeeper, *, forget: bool = False) -> None:
     try:
         await gatekeeper.note_used()
+        if forget:
+            await gatekeeper.forget_old()
     except DatabaseUnavailable:
         log.warning("keys.not_noted")

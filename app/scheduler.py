@@ -16,7 +16,7 @@ import structlog
 from apscheduler.schedulers.asyncio import AsyncIOScheduler
 
 from app.db import connections
-from app.db.connections import Lease
+from app.db.connections import LEASE_SECONDS, Lease, LeaseLost
 from app.db.session import DatabaseUnavailable
 from app.runtime import Runtime
 from app.sync import run
@@ -29,9 +29,10 @@ AT_ONCE = 4
 class Worker:
     """Takes due connections and works them, several side by side."""
 
-    def __init__(self, runtime: Runtime, name: str | None = None) -> None:
+    def __init__(self, runtime: Runtime, name: str | None = None, *, lease_seconds: float = LEASE_SECONDS) -> None:
         self._runtime = runtime
         self._name = name or f"{socket.gethostname()}:{getpid()}"
+        self._lease_seconds = lease_seconds
         self._tasks: set[asyncio.Task[None]] = set()
 
     async def tick(self) -> None:
@@ -40,7 +41,7 @@ class Worker:
         if room <= 0:
             return
         try:
-            leases = await connections.claim(self._runtime.db, self._name, room)
+            leases = await connections.claim(self._runtime.db, self._name, room, seconds=self._lease_seconds)
         except DatabaseUnavailable:
             log.warning("scheduler.database_away")
             return
@@ -54,8 +55,10 @@ class Worker:
             await run.turn(self._runtime.db, lease, self._runtime.adapter)
         except DatabaseUnavailable:
             log.warning("turn.database_away", connection_id=str(lease.connection_id))
-        except Exception:
+        except Exception as exc:
             log.exception("turn.failed", connection_id=str(lease.connection_id))
+            with contextlib.suppress(DatabaseUnavailable, LeaseLost):
+                await run.broke(self._runtime.db, lease, exc)
 
     @property
     def is_busy(self) -> bool:
@@ -75,9 +78,9 @@ class Worker:
 
 
 @contextlib.asynccontextmanager
-async def scheduled(runtime: Runtime) -> AsyncIterator[Worker]:
+async def scheduled(runtime: Runtime, worker: Worker | None = None) -> AsyncIterator[Worker]:
     """Ticks for as long as the block runs."""
-    worker = Worker(runtime)
+    worker = worker or Worker(runtime)
     scheduler = AsyncIOScheduler(timezone="UTC")
     scheduler.add_job(
         worker.tick,

@@ -21,7 +21,7 @@ class SettingsError(LeadkeeperError):
 class Settings(BaseSettings):
     """The service's settings; each is described where it is declared, and listed in `.env.example`."""
 
-    model_config = SettingsConfigDict(env_file=".env", extra="ignore", populate_by_name=True)
+    model_config = SettingsConfigDict(env_file=".env", env_ignore_empty=True, extra="ignore", populate_by_name=True)
 
     database_url: str | None = Field(
         None,
@@ -90,5 +90,12 @@ def load() -> Settings:
         return Settings()
     except ValueError as exc:
         problems: list[dict[str, Any]] = getattr(exc, "errors", list)()
-        sentences = [f"{'.'.join(map(str, p['loc']))} {p['msg']}".strip() for p in problems] or [str(exc)]
-        raise SettingsError("; ".join(sentences)) from exc
+        raise SettingsError(" ".join(map(_sentence, problems)) or str(exc)) from exc
+
+
+def _sentence(problem: dict[str, Any]) -> str:
+    """Says what is wrong with one setting; never shows its value, which may be a secret."""
+    words = str(problem["msg"]).removeprefix("Value error, ").rstrip(".")
+    if not problem["loc"]:
+        return f"{words}."
+    return f"{problem['loc'][0]}: {words}; correct it in the environment or .env (.env.example lists every setting)."

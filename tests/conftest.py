@@ -10,7 +10,7 @@ import asyncio
 import itertools
 import shutil
 import tempfile
-from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
+from collections.abc import AsyncIterator, Callable, Coroutine
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -133,10 +133,9 @@ def server(request: pytest.FixtureRequest) -> Urls:
 
 
 @pytest.fixture(scope="session")
-def clone(server: Urls, worker_id: str) -> Iterator[Callable[[], Coroutine[Any, Any, Urls]]]:
+def clone(server: Urls, worker_id: str) -> Callable[[], Coroutine[Any, Any, Urls]]:
     """Makes a database of its own for whoever calls it."""
     numbers = itertools.count(1)
-    made: list[str] = []
 
     async def make() -> Urls:
         name = f"lk_{worker_id}_{next(numbers)}"
@@ -149,10 +148,9 @@ def clone(server: Urls, worker_id: str) -> Iterator[Callable[[], Coroutine[Any, 
             except asyncpg.ObjectInUseError:
                 # another worker is copying the template this very moment
                 await asyncio.sleep(0.02 * (attempt + 1))
-        made.append(name)
         return server.of(name)
 
-    yield make
+    return make
 
 
 @pytest.fixture

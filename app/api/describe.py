@@ -22,8 +22,8 @@ DESCRIPTION: Final = (
     "One golden record per lead, kept in agreement with Airtable and Instantly, field by field.\n\n"
     "Send an API key as `Authorization: Bearer lk_…` or `X-API-Key`; operators choose a workspace with `X-Workspace`. "
     "Errors are `application/problem+json`. Lists are paged by cursor. Leads carry their version as `ETag`: send it as "
-    "`If-Match` to be told (412) instead of overwriting. A POST with an `Idempotency-Key` has one effect, however often "
-    "it is sent within a day."
+    "`If-Match` to be told (412) instead of overwriting. A POST that takes an `Idempotency-Key` has one effect, "
+    "however often it is sent within a day."
 )
 TAGS: Final = [
     {"name": "leads", "description": "The golden records: create, read, change, delete."},
@@ -55,7 +55,7 @@ _ERRORS: Final[dict[int, list[dict[str, str]]]] = {
     422: [{"pointer": "/phone", "detail": "This is not a phone number."}],
 }
 _PROBLEM: Final = {"$ref": "#/components/schemas/ProblemDetails"}
-_SECURITY: Final = [{"bearer": []}, {"header": []}]
+_SECURITY: Final[list[dict[str, list[str]]]] = [{"bearer": []}, {"header": []}]
 _WORKSPACE: Final = {
     "name": "X-Workspace", "in": "header", "required": False, "schema": {"type": "string", "format": "uuid"},
     "description": "For operators: the workspace this request is about.",
@@ -115,16 +115,14 @@ def _routes(app: FastAPI) -> Iterator[APIRoute]:
 def _finish(operation: dict[str, Any], route: APIRoute, method: str, shapes: dict[str, Any]) -> None:
     allowed = roles(route)
     parameters = operation.setdefault("parameters", [])
-    statuses = [503]
+    statuses: list[int] = []
     if allowed is not None:
         operation["security"] = _SECURITY
         operation["x-roles"] = allowed
         operation["description"] = f"{operation.get('description', '')}\n\nRoles: {', '.join(allowed)}.".strip()
-        statuses += [401, 403, 429]
+        statuses += [401, 403, 429, 503]
         parameters.append(_WORKSPACE)
-    names = {
-        dependency.call.__name__ for dependency in route.dependant.dependencies if hasattr(dependency.call, "__name__")
-    }
+    names = {getattr(dependency.call, "__name__", "") for dependency in route.dependant.dependencies}
     if "expected_version" in names:
         parameters.append(_IF_MATCH)
     if "_idempotency" in names:
@@ -152,13 +150,15 @@ def _finish_body(body: dict[str, Any], shapes: dict[str, Any], method: str) -> N
 def _finish_answers(responses: dict[str, Any], statuses: list[int], shapes: dict[str, Any]) -> None:
     for status in statuses:
         responses[str(status)] = _response(status)
-    for status, response in responses.items():
+    for code, response in responses.items():
         media = response.get("content", {}).get("application/json")
         if media is not None and (found := _example(media.get("schema", {}), shapes)) is not None:
             media["example"] = found
-        if status in ("200", "201", "202"):
-            response["description"] = title(int(status))
-    responses |= dict(sorted(responses.items()))
+        if code in ("200", "201", "202"):
+            response["description"] = title(int(code))
+    in_order = sorted(responses.items())
+    responses.clear()
+    responses.update(in_order)
 
 
 def _example(schema: dict[str, Any], shapes: dict[str, Any]) -> Any:

@@ -10,7 +10,7 @@ from starlette.requests import Request
 
 from app.api.errors import Problem
 from app.api.limits import REMEMBERED, Buckets
-from app.db import audits, keys, workspaces
+from app.db import audits, idempotency, keys, workspaces
 from app.db.session import Role, Tenant
 from app.runtime import Runtime
 from app.vault import key_hash
@@ -107,6 +107,12 @@ class Gatekeeper:
             name=caller.name,
             acts_for=caller.acts_for,
         )
+
+    async def forget_old(self) -> None:
+        """Removes idempotency keys that have expired."""
+        for workspace_id in await workspaces.ids(self._runtime.db):
+            async with self._runtime.db.transaction(Tenant(workspace_id)) as tx:
+                await idempotency.forget(tx)
 
     async def note_used(self) -> None:
         """Writes down which keys were used since the last time."""

@@ -23,7 +23,7 @@ def encode(of: str, keys: Sequence[Any] | None) -> str | None:
     """Returns the cursor after the item with these keys, in the list that `of` names."""
     if keys is None:
         return None
-    content = orjson.dumps([_name(of), *keys])
+    content = orjson.dumps([_name(of), *keys], default=str)
     return base64.urlsafe_b64encode(content).rstrip(b"=").decode()
 
 

@@ -32,7 +32,7 @@ def every(in_workspace: InWorkspace = None, in_json: AsJson = False) -> None:
     if in_json:
         as_json(found)
         return
-    columns = ("name", "provider", "state", "links", "pending", "held", "run_state", "next_run_at", "reason")
+    columns = ("name", "provider", "state", "links", "pending", "held", "run_kind", "run_state", "reason")
     empty = "There are no connections yet: `leadkeeper connections add` makes one."
     as_table(columns, [[row[name] for name in columns] for row in found], empty=empty)
 
@@ -47,7 +47,7 @@ async def _every(settings: Settings, in_workspace: str | None) -> list[dict[str,
 @add.command("airtable")
 def airtable(
     base: Annotated[str, typer.Option(help="The base's id (app…), from the address of the base.")],
-    table: Annotated[str, typer.Option(help="The table's id (tbl…) or its name.")],
+    table: Annotated[str, typer.Option(help="The table's id (tbl…), from the same address.")],
     token: Annotated[
         str, typer.Option(prompt=True, hide_input=True, help="A personal access token; asked for if left out.")
     ],
@@ -100,7 +100,7 @@ async def _add(settings: Settings, in_workspace: str | None, account: provider.A
 
 
 @app.command("test")
-def test(name: Named, in_workspace: InWorkspace = None) -> None:
+def try_out(name: Named, in_workspace: InWorkspace = None) -> None:
     """Say in one sentence what works and what is missing."""
     out.print(run(_test(load("WARNING"), in_workspace, name)), markup=False, soft_wrap=True)
 
@@ -153,7 +153,7 @@ async def _change(settings: Settings, in_workspace: str | None, name: str, *, pa
             if pause:
                 await adjust.pause(tx, stored.id, actor=ACTOR)
             else:
-                await adjust.resume(tx, stored.id)
+                await adjust.resume(tx, stored.id, actor=ACTOR)
     return f"{stored.name} is {'paused' if pause else 'active'}."
 
 

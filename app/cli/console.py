@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
+import signal
 import socket
 from collections.abc import AsyncIterator, Coroutine, Iterable, Sequence
 from typing import Annotated, Any, NoReturn, TypeVar
@@ -24,6 +25,9 @@ from app.settings import Settings, SettingsError
 
 T = TypeVar("T")
 out = Console(highlight=False)
+if not out.is_terminal:
+    # a pipe has no edge to wrap at
+    out.width = 240
 errors = Console(stderr=True, highlight=False)
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON, for scripts.")]
@@ -45,13 +49,23 @@ def fail(sentence: object, code: int = 1) -> NoReturn:
 def run(work: Coroutine[Any, Any, T]) -> T:
     """Runs one piece of work; an error we can explain becomes a sentence: exit code 2 for settings, 1 for the rest."""
     try:
-        return asyncio.run(work)
+        return asyncio.run(_in_order(work))
     except (SettingsError, checkup.Unusable) as exc:
         fail(exc, 2)
     except LeadkeeperError as exc:
         fail(exc)
     except KeyboardInterrupt:
         raise typer.Exit(130) from None
+    except asyncio.CancelledError:
+        raise typer.Exit(143) from None
+
+
+async def _in_order(work: Coroutine[Any, Any, T]) -> T:
+    """Lets a termination unwind the work, so that an embedded Postgres is stopped and not left behind."""
+    task = asyncio.current_task()
+    assert task is not None
+    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, task.cancel)
+    return await work
 
 
 def load(level: str | None = None) -> Settings:
@@ -75,7 +89,7 @@ def _check_folder(found: Settings) -> None:
         ) from exc
     if not os.access(folder, os.W_OK | os.X_OK):
         raise SettingsError(
-            f"The data folder {folder} cannot be written to: give it to this user, or set LEADKEEPER_DATA_DIR to another."
+            f"The data folder {folder} cannot be written to: give it to this user, or set LEADKEEPER_DATA_DIR."
         )
 
 

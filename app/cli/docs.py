@@ -9,8 +9,8 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
+from typing import Protocol
 
-import click
 import orjson
 
 from app.api import application
@@ -23,7 +23,15 @@ _BLOCK = re.compile(r"(<!-- generated:(\w+) -->\n).*?(<!-- /generated -->)", re.
 _WORDS = {Rule.LOCAL_ONLY: "–", Rule.FILL: "fill", Rule.DEEP_MERGE: "deep merge", Rule.EVENT_TIME: "event time"}
 
 
-def render(command: click.Command) -> dict[Path, str]:
+class Command(Protocol):
+    """A command or a group of them, as Typer has built it."""
+
+    def get_short_help_str(self, limit: int = 45) -> str:
+        """Returns the first sentence of its help."""
+        ...
+
+
+def render(command: Command) -> dict[Path, str]:
     """Returns the content of every generated file, by its path."""
     readme = ROOT / "README.md"
     return {
@@ -39,7 +47,7 @@ def openapi() -> str:
     return orjson.dumps(document, option=orjson.OPT_INDENT_2 | orjson.OPT_SORT_KEYS).decode() + "\n"
 
 
-def filled(readme: str, command: click.Command) -> str:
+def filled(readme: str, command: Command) -> str:
     """Returns the README with its generated blocks made anew."""
     blocks = {"policy": policy_table(), "settings": settings_table(), "commands": command_table(command)}
     return _BLOCK.sub(lambda found: f"{found[1]}{blocks[found[2]]}{found[3]}", readme)
@@ -87,7 +95,7 @@ def _settings() -> Iterator[tuple[str, str, str]]:
         yield str(field.alias), shown, str(field.description)
 
 
-def command_table(command: click.Command) -> str:
+def command_table(command: Command) -> str:
     """Returns one row per command."""
     rows = (
         (f"`{' '.join(path)}`", found.get_short_help_str(120)) for path, found in commands(command, ("leadkeeper",))
@@ -95,7 +103,7 @@ def command_table(command: click.Command) -> str:
     return _table(("command", "what it does"), rows)
 
 
-def commands(command: click.Command, path: tuple[str, ...]) -> Iterator[tuple[tuple[str, ...], click.Command]]:
+def commands(command: Command, path: tuple[str, ...]) -> Iterator[tuple[tuple[str, ...], Command]]:
     """Yields every command that can be run, with the words to type, in the order of the help."""
     subcommands = getattr(command, "commands", None)
     if subcommands is None:
@@ -107,4 +115,4 @@ def commands(command: click.Command, path: tuple[str, ...]) -> Iterator[tuple[tu
 
 def _table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
     lines = [head, ["---"] * len(head), *rows]
-    return "".join(f"| {' | '.join(cell.replace('|', '\\|') for cell in line)} |\n" for line in lines)
+    return "".join("| " + " | ".join(cell.replace("|", r"\|") for cell in line) + " |\n" for line in lines)

@@ -15,7 +15,7 @@ from app.db import targets, workspaces
 from app.db.session import Tenant
 from app.errors import LeadkeeperError
 from app.runtime import Runtime
-from app.settings import Settings
+from app.settings import Settings, SettingsError
 
 log = structlog.get_logger()
 ACTOR = "first start"
@@ -46,6 +46,9 @@ async def ensure(runtime: Runtime) -> None:
 def accounts(settings: Settings) -> list[Account]:
     """Returns the accounts the settings name."""
     found = []
+    given = (settings.airtable_token, settings.airtable_base_id, settings.airtable_table_id)
+    if any(given) and not all(given):
+        raise SettingsError("AIRTABLE_TOKEN, AIRTABLE_BASE_ID and AIRTABLE_TABLE_ID belong together: set all or none.")
     if settings.airtable_token and settings.airtable_base_id and settings.airtable_table_id:
         target = {"base_id": settings.airtable_base_id, "table_id": settings.airtable_table_id}
         secret = {"token": settings.airtable_token.get_secret_value()}

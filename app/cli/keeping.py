@@ -14,6 +14,7 @@ from app.cli.console import (
     InWorkspace,
     as_json,
     as_table,
+    errors,
     load,
     names,
     out,
@@ -46,7 +47,7 @@ def create(
     if in_json:
         as_json(shown)
     else:
-        out.print(f"This key is shown once; its role is {role}, its workspace is {shown['workspace']}.", markup=False)
+        errors.print(f"This key is shown once; its role is {role}, its workspace {shown['workspace']}.", markup=False)
         typer.echo(shown["key"])
 
 

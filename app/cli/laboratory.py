@@ -1,17 +1,20 @@
-"""`leadkeeper demo`, `sandbox`, `simulate` and `bench`: the product against local stand-ins of its providers."""
+"""`leadkeeper demo`, `sandbox`, `simulate` and `bench`: the product against local stand-ins of its providers.
+
+The simulation and the benches are imported when they are asked for: they take long to import, and nobody else needs
+them.
+"""
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
-import importlib
-from typing import Annotated, Any
+import secrets
+from typing import Annotated
 
 import typer
 
 from app.cli.console import listening, load, run
 from app.lab.demo import demo as show_demo
-from app.lab.servers import serving
+from app.lab.servers import serving, until_ended
 from app.sandbox.airtable import AirtableSandbox
 from app.sandbox.core import MovableClock
 from app.sandbox.instantly import InstantlySandbox
@@ -70,7 +73,7 @@ async def _sandbox(airtable_port: int, instantly_port: int, seed: int) -> None:
             f"Calls so far:      curl {urls[0]}/_sandbox/calls",
         ):
             typer.echo(line)
-        await asyncio.Event().wait()
+        await until_ended()
 
 
 def simulate(
@@ -79,18 +82,16 @@ def simulate(
     kills: Annotated[int, typer.Option(min=0, help="How often the service is killed for real.")] = 0,
 ) -> None:
     """Run the storm and the crashes for as long as you like, from one seed."""
-    lab = _lab("simulate")
-    raise typer.Exit(run(lab.simulate(load("ERROR"), seed=seed, cycles=cycles, kills=kills)))
+    from app.lab.simulate import simulate as run_simulation
+
+    seed = secrets.randbelow(2**32) if seed is None else seed
+    raise typer.Exit(run(run_simulation(load("ERROR"), seed, cycles, kills)))
 
 
 def bench(
     only: Annotated[str | None, typer.Option(help="Measure one figure, by its name.")] = None,
 ) -> None:
     """Measure, against floors and peers in the same run."""
-    lab = _lab("bench")
-    raise typer.Exit(run(lab.bench(load("ERROR"), only=only)))
+    from app.lab.bench import bench as measure
 
-
-def _lab(name: str) -> Any:
-    """Imports late what takes long to import and serves one command only."""
-    return importlib.import_module(f"app.lab.{name}")
+    raise typer.Exit(run(measure(load("ERROR"), only)))

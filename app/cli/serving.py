@@ -12,14 +12,13 @@ import uvicorn
 
 from app.cli import first_start
 from app.cli.console import errors, listening, load, run, runtime
-from app.lab.servers import PartServer
+from app.lab.servers import PartServer, until_ended
 from app.main import create_app
 from app.scheduler import scheduled
 from app.settings import Settings
 
 #: Requests one process works on at a time; more are told to come back.
 CONCURRENCY = 512
-_ENDS = (signal.SIGTERM, signal.SIGINT)
 
 
 def serve(
@@ -50,7 +49,7 @@ async def _serve(settings: Settings, host: str, port: int, *, scheduler: bool) -
             log_config=None,
         )
         server = PartServer(config)
-        for number in _ENDS:
+        for number in (signal.SIGINT, signal.SIGTERM):
             asyncio.get_running_loop().add_signal_handler(number, server.handle_exit, number, None)
         errors.print(f"Leadkeeper listens on http://{host}:{port}; its documentation is at /docs.", markup=False)
         await server.serve(sockets=[sock])
@@ -62,9 +61,6 @@ def worker() -> None:
 
 
 async def _work(settings: Settings) -> None:
-    ended = asyncio.Event()
-    for number in _ENDS:
-        asyncio.get_running_loop().add_signal_handler(number, ended.set)
     async with runtime(settings) as open_runtime, scheduled(open_runtime):
         errors.print("Leadkeeper syncs what is due.", markup=False)
-        await ended.wait()
+        await until_ended()

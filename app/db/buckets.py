@@ -62,7 +62,8 @@ class SharedLimiter:
         """Keeps everybody from calling a resource for that long."""
         async with self._db.transaction() as tx:
             await tx.run(
-                "INSERT INTO rate_bucket AS b (resource, next_at) VALUES ($1, $2::timestamptz + make_interval(secs => $3))"
+                "INSERT INTO rate_bucket AS b (resource, next_at)"
+                " VALUES ($1, $2::timestamptz + make_interval(secs => $3))"
                 " ON CONFLICT (resource) DO UPDATE SET next_at = greatest(b.next_at, excluded.next_at)",
                 resource.key,
                 tx.now,

@@ -89,6 +89,8 @@ class Lease:
     owner: str
     token: int
     until: datetime
+    #: how long it lasts without a sign of life
+    seconds: float = LEASE_SECONDS
 
     async def fence(self, tx: Tx) -> None:
         """Keeps anybody from taking the connection over until this transaction ends; raises `LeaseLost` if one has."""
@@ -116,7 +118,7 @@ class Lease:
             await self._renew(tx)
 
     async def _renew(self, tx: Tx) -> None:
-        until = tx.now + timedelta(seconds=LEASE_SECONDS)
+        until = tx.now + timedelta(seconds=self.seconds)
         if not await tx.run(
             "UPDATE connection SET lease_until = $5 WHERE workspace_id = $1 AND id = $2 AND lease_token = $3"
             " AND lease_owner = $4",
@@ -143,12 +145,15 @@ class Lease:
             )
 
 
-async def claim(db: Database, owner: str, limit: int = 4) -> list[Lease]:
+async def claim(db: Database, owner: str, limit: int = 4, *, seconds: float = LEASE_SECONDS) -> list[Lease]:
     """Takes connections with work that is due and that nobody works; an instance that died loses its own in time."""
     async with db.transaction() as tx:
-        rows = await tx.all("SELECT * FROM claim_due($1, $2, $3, $4)", owner, tx.now, LEASE_SECONDS, limit)
-        until = tx.now + timedelta(seconds=LEASE_SECONDS)
-    return [Lease(db, Tenant(row["workspace_id"]), row["connection_id"], owner, row["token"], until) for row in rows]
+        rows = await tx.all("SELECT * FROM claim_due($1, $2, $3, $4)", owner, tx.now, seconds, limit)
+        until = tx.now + timedelta(seconds=seconds)
+    return [
+        Lease(db, Tenant(row["workspace_id"]), row["connection_id"], owner, row["token"], until, seconds)
+        for row in rows
+    ]
 
 
 async def get(tx: Tx, connection_id: UUID) -> Stored | None:
@@ -197,6 +202,16 @@ async def change(tx: Tx, connection_id: UUID, **columns: Any) -> None:
         tx.workspace_id,
         connection_id,
         *columns.values(),
+    )
+
+
+async def recovered(tx: Tx, connection_id: UUID) -> None:
+    """Takes back what was said of a failure, unless something is still to be mended."""
+    await tx.run(
+        "UPDATE connection SET reason = NULL WHERE workspace_id = $1 AND id = $2 AND state = 'active'"
+        " AND reason IS NOT NULL AND coalesce(jsonb_array_length(config -> 'missing_columns'), 0) = 0",
+        tx.workspace_id,
+        connection_id,
     )
 
 

@@ -34,7 +34,7 @@ async def begin(tx: Tx, key: str, body_hash: bytes) -> Answer | None:
     taken = await tx.value(
         "INSERT INTO idempotency_key (workspace_id, key, body_hash, created_at) VALUES ($1, $2, $3, $4)"
         " ON CONFLICT (workspace_id, key) DO UPDATE SET body_hash = $3, created_at = $4, status = NULL"
-        " WHERE idempotency_key.created_at < $4 - interval '24 hours' RETURNING 1",
+        " WHERE idempotency_key.created_at < $4::timestamptz - interval '24 hours' RETURNING 1",
         tx.workspace_id,
         key,
         body_hash,
@@ -47,7 +47,7 @@ async def find(tx: Tx, key: str, body_hash: bytes) -> Answer | None:
     """Returns what was answered under a key, or None; raises `KeyReused`."""
     row = await tx.one(
         "SELECT body_hash, status, answer, headers FROM idempotency_key WHERE workspace_id = $1 AND key = $2"
-        " AND status IS NOT NULL AND created_at >= $3 - interval '24 hours'",
+        " AND status IS NOT NULL AND created_at >= $3::timestamptz - interval '24 hours'",
         tx.workspace_id,
         key,
         tx.now,
@@ -74,7 +74,7 @@ async def finish(tx: Tx, key: str, answer: Answer) -> None:
 async def forget(tx: Tx) -> int:
     """Removes keys that are older than a day."""
     return await tx.run(
-        "DELETE FROM idempotency_key WHERE workspace_id = $1 AND created_at < $2 - interval '24 hours'",
+        "DELETE FROM idempotency_key WHERE workspace_id = $1 AND created_at < $2::timestamptz - interval '24 hours'",
         tx.workspace_id,
         tx.now,
     )

@@ -186,7 +186,8 @@ async def refusals(tx: Tx, lead_id: UUID, limit: int = 200) -> Sequence[Any]:
     """Returns the values that were refused for a lead, the newest first."""
     return await tx.all(
         "SELECT r.value AS refused, c.at, c.connection_id FROM lead_change c, jsonb_array_elements(c.refused) AS r"
-        " WHERE c.workspace_id = $1 AND c.lead_id = $2 AND c.refused <> '[]' ORDER BY c.version DESC, c.id DESC LIMIT $3",
+        " WHERE c.workspace_id = $1 AND c.lead_id = $2 AND c.refused <> '[]'"
+        " ORDER BY c.version DESC, c.id DESC LIMIT $3",
         tx.workspace_id,
         lead_id,
         limit,

@@ -170,8 +170,8 @@ async def tombstone(
     )
     await tx.run("DELETE FROM lead_identity WHERE workspace_id = $1 AND lead_id = ANY($2)", tx.workspace_id, ids)
     await tx.many(
-        "INSERT INTO lead_change (workspace_id, id, lead_id, version, source, actor, run_id, connection_id, changes, at,"
-        " xid) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, pg_current_xact_id()::text::bigint)",
+        "INSERT INTO lead_change (workspace_id, id, lead_id, version, source, actor, run_id, connection_id, changes,"
+        " at, xid) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, pg_current_xact_id()::text::bigint)",
         [
             (tx.workspace_id, new_id(), UUID(lead.id), lead.version + 1, source, actor, run_id, connection_id,
              {"deleted": {"old": False, "new": True, "rule": "delete"}}, tx.now)

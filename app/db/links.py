@@ -75,7 +75,8 @@ async def observe(
     rows = [
         {
             "id": str(new_id()), "key": o.key, "remote_id": o.remote_id, "observed": dict(o.observed),
-            "created": o.created_at, "modified": o.modified_at, "raw": None if o.raw is None else dict(o.raw), "namespace": o.namespace,
+            "created": o.created_at, "modified": o.modified_at, "raw": None if o.raw is None else dict(o.raw),
+            "namespace": o.namespace,
         }
         for o in {o.key: o for o in observations}.values()
     ]  # fmt: skip
@@ -149,7 +150,8 @@ async def push_due(tx: Tx, connection_id: UUID, limit: int) -> list[tuple[UUID, 
     """Returns (link, lead) of links with something to write, or to look at again, whose time has come."""
     rows = await tx.all(
         "SELECT id, lead_id FROM link WHERE workspace_id = $1 AND connection_id = $2 AND push_due"
-        " AND lead_id IS NOT NULL AND remote_id IS NOT NULL AND (next_attempt_at IS NULL OR next_attempt_at <= $4) ORDER BY id LIMIT $3",
+        " AND lead_id IS NOT NULL AND remote_id IS NOT NULL AND (next_attempt_at IS NULL OR next_attempt_at <= $4)"
+        " ORDER BY id LIMIT $3",
         tx.workspace_id,
         connection_id,
         limit,
@@ -221,6 +223,17 @@ async def delay(tx: Tx, link_ids: Iterable[UUID], *, until: datetime | None, fai
         until,
         int(failed),
         error,
+    )
+
+
+async def put_off(tx: Tx, connection_id: UUID, until: datetime) -> None:
+    """Lets everything a connection has to write wait at least this long."""
+    await tx.run(
+        "UPDATE link SET next_attempt_at = $3 WHERE workspace_id = $1 AND connection_id = $2 AND push_due"
+        " AND (next_attempt_at IS NULL OR next_attempt_at < $3)",
+        tx.workspace_id,
+        connection_id,
+        until,
     )
 
 
@@ -418,9 +431,12 @@ async def inherit(tx: Tx, link_ids: Sequence[UUID]) -> None:
 
 
 async def end_of_lead(tx: Tx, lead_ids: Sequence[UUID]) -> None:
-    """Ends the links of leads deleted here; the records are left alone, a planned one is dropped."""
+    """Ends the links of leads that are no more; the records are left alone, a planned one is dropped.
+
+    A create that may have happened keeps its link: its record would be taken for a new person's otherwise.
+    """
     await tx.run(
-        "DELETE FROM link WHERE workspace_id = $1 AND lead_id = ANY($2) AND remote_id IS NULL",
+        "DELETE FROM link WHERE workspace_id = $1 AND lead_id = ANY($2) AND remote_id IS NULL AND attempts = 0",
         tx.workspace_id,
         list(lead_ids),
     )

@@ -41,8 +41,8 @@ async def status(tx: Tx) -> list[Any]:
 async def pending(tx: Tx, limit: int, after: UUID | None = None) -> list[Any]:
     """Returns links with something to write or to look at again."""
     return await tx.all(
-        "SELECT k.id, k.connection_id, k.lead_id, k.remote_id, k.cells, k.reread, k.attempts, k.next_attempt_at, k.error"
-        " FROM link k WHERE k.workspace_id = $1 AND k.push_due AND ($3::uuid IS NULL OR k.id > $3)"
+        "SELECT k.id, k.connection_id, k.lead_id, k.remote_id, k.cells, k.reread, k.attempts, k.next_attempt_at,"
+        " k.error FROM link k WHERE k.workspace_id = $1 AND k.push_due AND ($3::uuid IS NULL OR k.id > $3)"
         " ORDER BY k.id LIMIT $2",
         tx.workspace_id,
         limit,
@@ -60,6 +60,17 @@ async def diverged(tx: Tx, limit: int, after: UUID | None = None) -> list[Any]:
         limit,
         after,
     )
+
+
+async def was_approved(tx: Tx, connection_id: UUID) -> bool:
+    """Tells whether a plan of this connection was ever approved: before that, nothing is applied."""
+    found = await tx.value(
+        "SELECT 1 FROM review_item WHERE workspace_id = $1 AND connection_id = $2 AND kind = 'plan'"
+        " AND state = 'decided' LIMIT 1",
+        tx.workspace_id,
+        connection_id,
+    )
+    return found is not None
 
 
 async def touch_leads(tx: Tx, lead_ids: Iterable[UUID], connection_ids: Iterable[UUID]) -> int:
@@ -85,8 +96,8 @@ async def retire(tx: Tx, connection_id: UUID) -> None:
         tx.workspace_id, connection_id, tx.now,
     )  # fmt: skip
     await tx.run(
-        "UPDATE review_item SET state = 'closed', decision = $3, decided_at = $4, updated_at = $4, version = version + 1"
-        " WHERE workspace_id = $1 AND connection_id = $2 AND state = 'open'",
+        "UPDATE review_item SET state = 'closed', decision = $3, decided_at = $4, updated_at = $4,"
+        " version = version + 1 WHERE workspace_id = $1 AND connection_id = $2 AND state = 'open'",
         tx.workspace_id, connection_id, {"why": "the connection was deleted"}, tx.now,
     )  # fmt: skip
 

@@ -60,7 +60,8 @@ async def note_decided(
 async def close(tx: Tx, kind: str, *, link_id: UUID | None = None, field: str = "", why: str) -> None:
     """Closes the open item of a link's field: what it was about is settled."""
     await tx.run(
-        "UPDATE review_item SET state = 'closed', decision = $5, decided_at = $6, updated_at = $6, version = version + 1"
+        "UPDATE review_item SET state = 'closed', decision = $5, decided_at = $6, updated_at = $6,"
+        " version = version + 1"
         " WHERE workspace_id = $1 AND kind = $2 AND link_id IS NOT DISTINCT FROM $3 AND field = $4 AND state = 'open'",
         tx.workspace_id,
         kind,
@@ -85,7 +86,8 @@ async def of_connection(tx: Tx, kind: str, connection_id: UUID) -> list[Any]:
 async def close_all(tx: Tx, kind: str, connection_id: UUID, *, field: str = "", why: str) -> None:
     """Closes a connection's open items of a kind that concern a field (or the records as a whole)."""
     await tx.run(
-        "UPDATE review_item SET state = 'closed', decision = $4, decided_at = $5, updated_at = $5, version = version + 1"
+        "UPDATE review_item SET state = 'closed', decision = $4, decided_at = $5, updated_at = $5,"
+        " version = version + 1"
         " WHERE workspace_id = $1 AND kind = $2 AND connection_id = $3 AND state = 'open' AND field = $6",
         tx.workspace_id,
         kind,
@@ -141,7 +143,7 @@ async def find_open(tx: Tx, kind: str, connection_id: UUID) -> Any:
 async def count_open(tx: Tx) -> dict[str, int]:
     """Returns how many items of each kind wait for a person."""
     rows = await tx.all(
-        "SELECT kind, count(*) AS n FROM review_item WHERE workspace_id = $1 AND state = 'open' GROUP BY kind ORDER BY 1",
+        "SELECT kind, count(*) AS n FROM review_item WHERE workspace_id = $1 AND state = 'open' GROUP BY 1 ORDER BY 1",
         tx.workspace_id,
     )
     return {row["kind"]: row["n"] for row in rows}

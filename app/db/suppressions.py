@@ -12,7 +12,8 @@ async def add(tx: Tx, rows: Sequence[tuple[bytes, str, str]]) -> None:
     if rows:
         await tx.run(
             "INSERT INTO suppression (workspace_id, email_hash, scope, reason, at)"
-            " SELECT $1, n.*, $5 FROM (SELECT DISTINCT * FROM unnest($2::bytea[], $3::text[], $4::text[])) AS n(h, s, r)"
+            " SELECT $1, n.*, $5 FROM (SELECT DISTINCT * FROM unnest($2::bytea[], $3::text[], $4::text[]))"
+            " AS n(h, s, r)"
             " WHERE NOT EXISTS (SELECT FROM suppression x WHERE x.workspace_id = $1 AND x.email_hash = n.h"
             " AND x.scope = n.s AND x.reason = n.r) ON CONFLICT DO NOTHING",
             tx.workspace_id,

@@ -35,7 +35,8 @@ async def missing(tx: Tx, connection_id: UUID, began: datetime) -> list[Any]:
     """
     return await tx.all(
         "SELECT k.id, k.lead_id, k.remote_id, k.writing FROM link k WHERE k.workspace_id = $1 AND k.connection_id = $2"
-        " AND k.remote_id IS NOT NULL AND k.gone_at IS NULL AND k.created_at < $3 AND NOT EXISTS (SELECT FROM sweep_seen s"
+        " AND k.remote_id IS NOT NULL AND k.gone_at IS NULL AND k.created_at < $3"
+        " AND NOT EXISTS (SELECT FROM sweep_seen s"
         " WHERE s.workspace_id = $1 AND s.connection_id = $2 AND s.remote_key = k.remote_key) ORDER BY k.id",
         tx.workspace_id,
         connection_id,

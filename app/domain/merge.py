@@ -95,7 +95,8 @@ class Seen:
     """What an observation showed of a field: raw, and in canonical form (or why it has none)."""
 
     raw: JSON
-    value: JSON
+    #: MISSING: the record was looked at, and shows nothing of this field that has a name
+    value: JSON | Missing
     #: when the request that showed it started
     at: str
     #: why the value cannot be taken ("… is not an e-mail address"), or None
@@ -128,6 +129,10 @@ class How:
     strategy: Strategy = Strategy.REMOTE_WINS
     #: direction "push": the provider is told, never asked
     push_only: bool = False
+    #: direction "pull": the provider is asked, never told
+    pull_only: bool = False
+    #: whether an empty is a value of this field
+    clears: bool = True
     #: tells whether this connection outranks the given one
     outranks: Callable[[str], bool] = lambda _other: True
     #: tells whether a value belongs to another lead already, and which
@@ -171,50 +176,10 @@ class Verdict:
 
 def judge(cell: Cell, seen: Seen | None, here: Here, how: How) -> Verdict:
     """Decides one two-way field: the provider shows `seen` (None: nothing), the lead holds `here`."""
-    if seen is None:
-        return Verdict(cell=_mark_local_news(cell, here, how))
-    if cell.fresh is not None and seen.at < cell.fresh and seen.raw != cell.remote:
-        # asked for before our own write was answered, so it cannot know better
-        return Verdict(cell=_mark_local_news(cell, here, how), reread=True)
-    cell = _hear_echo(cell, seen, how)
-    if cell.state is State.INFLIGHT:
-        return Verdict(cell=cell, reread=True)
-    if seen.refused is None and how.same(here.value, seen.value):
-        return Verdict(cell=_agreed(cell, seen, how.freeze(here.value)))
-    if how.rebase and cell.state in (State.AGREED, State.DIVERGED) and cell.remote is not MISSING:
-        return Verdict(cell=_diverged(cell, seen, how.freeze(here.value), "the mapping changed"))
-    if how.rebase and cell.remote is not MISSING:
-        cell = replace(cell, remote=seen.raw)
-    return _hear_news(cell, seen, here, how)
-
-
-def _hear_news(cell: Cell, seen: Seen, here: Here, how: How) -> Verdict:
-    """The sides differ: finds out which of them says something new, and what the rule makes of it."""
-    remote_news = cell.remote is MISSING or seen.raw != cell.remote
-    local_news = cell.state is State.PENDING or cell.local is MISSING or how.freeze(here.value) != cell.local
-    if cell.state is State.HELD:
-        return _held_again(cell, seen, here, how, remote_news, local_news)
-    if not remote_news:
-        return Verdict(cell=_mark_local_news(cell, here, how))
-    return _remote_news(cell, seen, here, how, local_news)
-
-
-def _remote_news(cell: Cell, seen: Seen, here: Here, how: How, local_news: bool) -> Verdict:
-    if seen.refused is not None:
-        return _refused(cell, seen, here, how, seen.refused)
-    if how.push_only:
-        return _push_only(cell, seen, here, how)
-    if (owner := how.taken(seen.value)) is not None:
-        return _collision(cell, seen, here, owner)
-    if how.unite is not None:
-        return _united(cell, seen, here, how)
-    if cell.remote is MISSING:
-        return _first_contact(cell, seen, here, how)
-    if how.rule is Rule.LADDER:
-        return _ladder(cell, seen, here, how)
-    if local_news:
-        return _conflict(cell, seen, here, how)
-    return _accepted(cell, seen, here, how)
+    verdict = _judge(cell, seen, here, how)
+    if how.pull_only and verdict.cell.state is State.PENDING:
+        return _never_pushed(cell, verdict, seen, here, how)
+    return verdict
 
 
 def confirmed(cell: Cell, answered: JSON, at: str) -> Cell:
@@ -228,6 +193,55 @@ def confirmed(cell: Cell, answered: JSON, at: str) -> Cell:
     return Cell(remote=answered, local=sent.local, fresh=at, flapping=flapping)
 
 
+def _judge(cell: Cell, seen: Seen | None, here: Here, how: How) -> Verdict:
+    if seen is None:
+        return Verdict(cell=_mark_local_news(cell, here, how))
+    if seen.value is MISSING:
+        return Verdict(cell=_mark_local_news(_give_up(cell, seen), here, how))
+    if cell.fresh is not None and seen.at < cell.fresh and seen.raw != cell.remote:
+        # asked for before our own write was answered, so it cannot know better
+        return Verdict(cell=_mark_local_news(cell, here, how), reread=True)
+    cell = _hear_echo(cell, seen, how)
+    if cell.state is State.INFLIGHT:
+        return Verdict(cell=cell, reread=True)
+    if seen.refused is None and how.same(here.value, seen.value):
+        return Verdict(cell=_settled(cell, seen, how.freeze(here.value)))
+    if how.rebase and cell.remote is not MISSING and cell.state is not State.HELD:
+        return _rebased(cell, seen, here, how)
+    return _hear_news(cell, seen, here, how)
+
+
+# --- what we sent ourselves ---------------------------------------------------------------------------------------
+
+
+def _hear_echo(cell: Cell, seen: Seen, how: How) -> Cell:
+    """Recognises a value we wrote ourselves: one in flight, or one whose write was given up but landed after all."""
+    if cell.sent is not None:
+        return confirmed(cell, seen.raw, seen.at) if _is_echo(cell.sent, seen, how) else _give_up(cell, seen)
+    if (ghost := cell.ghost) is None:
+        return cell
+    if seen.at >= ghost.until:
+        return replace(cell, ghost=None)
+    if seen.raw != cell.remote and cell.state is not State.HELD and _is_echo(ghost, seen, how):
+        return replace(_settled(cell, seen, ghost.local), fresh=cell.fresh)
+    return cell
+
+
+def _is_echo(sent: Sent, seen: Seen, how: How) -> bool:
+    return bool(seen.raw == sent.remote) or (seen.refused is None and how.same(sent.local, seen.value))
+
+
+def _give_up(cell: Cell, seen: Seen) -> Cell:
+    """Ends a write that did not happen, or not yet: its value is derived anew, and known in case it still lands."""
+    if cell.sent is None or seen.at < cell.sent.until:
+        return cell
+    ghost = replace(cell.sent, until=later(seen.at, GHOST_SECONDS))
+    return replace(cell, state=State.PENDING, sent=None, ghost=ghost)
+
+
+# --- who says something new ---------------------------------------------------------------------------------------
+
+
 def _mark_local_news(cell: Cell, here: Here, how: How) -> Cell:
     """Turns a lead value that differs from the base into work; a field that waits for something else keeps waiting."""
     if cell.state not in (State.AGREED, State.DIVERGED) or cell.local is MISSING:
@@ -237,54 +251,68 @@ def _mark_local_news(cell: Cell, here: Here, how: How) -> Cell:
     return replace(cell, state=State.PENDING, reason=None, other=None)
 
 
-def _hear_echo(cell: Cell, seen: Seen, how: How) -> Cell:
-    """Recognises a value we wrote ourselves: one in flight, or one whose write was given up but landed after all."""
-    if (sent := cell.sent) is not None:
-        if seen.raw == sent.remote or (seen.refused is None and how.same(sent.local, seen.value)):
-            return confirmed(cell, seen.raw, seen.at)
-        if seen.at < sent.until:
-            return cell
-        # The write did not happen, or not yet: the value is derived anew, and remembered in case it still lands.
-        ghost = replace(sent, until=later(seen.at, GHOST_SECONDS))
-        return replace(cell, state=State.PENDING, sent=None, ghost=ghost)
-    if cell.ghost is not None:
-        if seen.at >= cell.ghost.until:
-            return replace(cell, ghost=None)
-        if seen.raw == cell.ghost.remote and cell.state is not State.HELD:
-            return Cell(remote=seen.raw, local=cell.ghost.local, ghost=cell.ghost)
-    return cell
+def _is_local_news(cell: Cell, here: Here, how: How) -> bool:
+    return cell.state is State.PENDING or (cell.local is not MISSING and how.freeze(here.value) != cell.local)
 
 
-def _push_only(cell: Cell, seen: Seen, here: Here, how: How) -> Verdict:
-    if cell.remote is MISSING and is_empty(seen.value):
+def _hear_news(cell: Cell, seen: Seen, here: Here, how: How) -> Verdict:
+    """The sides differ: finds out which of them says something new, and what the rule makes of it."""
+    if cell.state is State.HELD:
+        # derived anew from the frozen base: with news on one side only, that side's news takes its way
+        verdict = _hear_news(replace(cell, state=State.AGREED, reason=None, other=None), seen, here, how)
+        return Verdict(cell=cell) if verdict.cell == cell else verdict
+    if cell.remote is not MISSING and seen.raw == cell.remote:
+        return Verdict(cell=_mark_local_news(cell, here, how))
+    if seen.refused is not None:
+        return _refused(cell, seen, here, how, seen.refused)
+    if how.push_only:
+        return _push_only(cell, seen, here, how)
+    if (owner := how.taken(seen.value)) is not None:
+        return _held(cell, seen, here, "collision", f"another lead ({owner}) has this value")
+    if cell.remote is MISSING:
+        return _first_contact(cell, seen, here, how)
+    if how.unite is not None:
+        return _united(cell, seen, here, how)
+    if how.rule is Rule.LADDER:
+        return _ladder(cell, seen, here, how)
+    if is_empty(seen.value) and not how.clears:
+        return _refused(cell, seen, here, how, "this field is never empty")
+    if _is_local_news(cell, here, how):
+        return _conflict(cell, seen, here, how)
+    return _accepted(cell, seen, here, how)
+
+
+def _first_contact(cell: Cell, seen: Seen, here: Here, how: How) -> Verdict:
+    """No base yet: an empty side takes the other's value, an empty never clears, two values meet the rule."""
+    if here.cleared and not is_empty(seen.value):
+        return Verdict(cell=_pending(cell, seen, how.freeze(seen.value)), refused="a person cleared this field here")
+    if how.unite is not None:
+        return _united(cell, seen, here, how)
+    if is_empty(seen.value):
         return Verdict(cell=_pending(cell, seen, seen.value))
-    return _refused(cell, seen, here, how, "this column is only written, never read")
+    if is_empty(here.value) or here.yields:
+        return _accepted(cell, seen, here, how)
+    if how.rule is Rule.LADDER:
+        return _ladder(cell, seen, here, how)
+    return _conflict(cell, seen, here, how)
 
 
-def _agreed(cell: Cell, seen: Seen, local: JSON) -> Cell:
-    ghost = cell.ghost if cell.ghost and seen.at < cell.ghost.until else None
-    return Cell(remote=seen.raw, local=local, ghost=ghost, flapping=cell.flapping)
+# --- what becomes of it -------------------------------------------------------------------------------------------
 
 
-def _diverged(cell: Cell, seen: Seen, local: JSON, reason: str) -> Cell:
-    other = seen.raw if seen.refused else seen.value
-    return Cell(
-        state=State.DIVERGED,
-        remote=seen.raw, local=local, reason=reason, other=other,
-        ghost=cell.ghost, flapping=cell.flapping,
-    )  # fmt: skip
+def _settled(cell: Cell, seen: Seen, local: JSON | Missing) -> Cell:
+    """Both sides' base as they are now; what is known of our own writes is kept."""
+    fresh = cell.fresh if cell.fresh is not None and seen.at < cell.fresh else None
+    return Cell(remote=seen.raw, local=local, ghost=cell.ghost, fresh=fresh, flapping=cell.flapping)
 
 
 def _pending(cell: Cell, seen: Seen, local: JSON | Missing) -> Cell:
-    return Cell(state=State.PENDING, remote=seen.raw, local=local, ghost=cell.ghost, flapping=cell.flapping)
+    return replace(_settled(cell, seen, local), state=State.PENDING)
 
 
-def _refused(cell: Cell, seen: Seen, here: Here, how: How, reason: str) -> Verdict:
-    """News that the rule does not accept: judged once, kept visible. Unsent news of the lead goes on its way."""
-    local = how.freeze(here.value)
-    if cell.state is State.PENDING or (cell.local is not MISSING and cell.local != local):
-        return Verdict(cell=_pending(cell, seen, cell.local), refused=reason)
-    return Verdict(cell=_diverged(cell, seen, local, reason), refused=reason)
+def _diverged(cell: Cell, seen: Seen, local: JSON | Missing, reason: str) -> Cell:
+    other = seen.raw if seen.refused else seen.value
+    return replace(_settled(cell, seen, local), state=State.DIVERGED, reason=reason, other=other)
 
 
 def _accepted(cell: Cell, seen: Seen, here: Here, how: How, conflict: Conflict | None = None) -> Verdict:
@@ -293,7 +321,7 @@ def _accepted(cell: Cell, seen: Seen, here: Here, how: How, conflict: Conflict |
         reason = f"the other side undid our write {flapping.times} times; settle it there, or edit the field here"
         flapped = _diverged(cell, seen, how.freeze(here.value), reason)
         return Verdict(cell=replace(flapped, flapping=None), refused=reason)
-    agreed = _agreed(cell, seen, how.freeze(seen.value))
+    agreed = _settled(cell, seen, how.freeze(seen.value))
     return Verdict(cell=replace(agreed, flapping=flapping), value=seen.value, conflict=conflict)
 
 
@@ -307,17 +335,51 @@ def _flap(cell: Cell, seen: Seen, here: Here) -> Flapping | None:
     return replace(flapping, times=flapping.times + 1)
 
 
-def _first_contact(cell: Cell, seen: Seen, here: Here, how: How) -> Verdict:
-    """No base yet: an empty side takes the other's value, an empty never clears, two values meet the rule."""
-    if here.cleared and not is_empty(seen.value):
-        return Verdict(cell=_pending(cell, seen, how.freeze(seen.value)), refused="a person cleared this field here")
-    if is_empty(seen.value):
+def _refused(cell: Cell, seen: Seen, here: Here, how: How, reason: str) -> Verdict:
+    """News that the rule does not accept: judged once, kept visible. Unsent news of the lead goes on its way.
+
+    The lead's value is written back where both sides are authorities, unless the same refused value keeps coming back.
+    """
+    if _is_local_news(cell, here, how):
+        return Verdict(cell=_pending(cell, seen, cell.local), refused=reason)
+    if how.rule is Rule.AUTHORITY and not how.push_only and cell.remote is not MISSING and not is_empty(here.value):
+        known = cell.flapping
+        if known is None or known.replaced != seen.raw or seen.at >= later(known.since, FLAP_SECONDS):
+            known = Flapping(replaced=seen.raw, since=seen.at)
+        if known.times < FLAPS:
+            back = replace(_pending(cell, seen, cell.local), flapping=replace(known, times=known.times + 1))
+            return Verdict(cell=back, refused=reason)
+    local = how.freeze(here.value) if how.unite is None else MISSING
+    return Verdict(cell=replace(_diverged(cell, seen, local, reason), flapping=None), refused=reason)
+
+
+def _push_only(cell: Cell, seen: Seen, here: Here, how: How) -> Verdict:
+    if cell.remote is MISSING and is_empty(seen.value):
         return Verdict(cell=_pending(cell, seen, seen.value))
-    if is_empty(here.value) or here.yields:
-        return _accepted(cell, seen, here, how)
-    if how.rule is Rule.LADDER:
-        return _ladder(cell, seen, here, how)
-    return _conflict(cell, seen, here, how)
+    return _refused(cell, seen, here, how, "this column is only written, never read")
+
+
+def _never_pushed(cell: Cell, verdict: Verdict, seen: Seen | None, here: Here, how: How) -> Verdict:
+    """What would be news for the provider is a difference that stays: the column is only read."""
+    news = verdict.cell
+    # entries and members are told apart by what the other side holds, so that stays their base
+    local = how.freeze(here.value) if how.unite is None else news.local
+    other = cell.other if seen is None or seen.value is MISSING else seen.raw if seen.refused else seen.value
+    reason = verdict.refused or "this column is only read"
+    return replace(verdict, cell=replace(news, state=State.DIVERGED, local=local, reason=reason, other=other))
+
+
+def _rebased(cell: Cell, seen: Seen, here: Here, how: How) -> Verdict:
+    """The mapping has changed and the sides differ under the new one: nobody's news, unless the lead's waits already."""
+    if how.unite is not None:
+        return _first_contact(replace(cell, local=MISSING), seen, here, how)
+    if not _is_local_news(cell, here, how):
+        return Verdict(cell=_diverged(cell, seen, how.freeze(here.value), "the mapping changed"))
+    kept = None
+    if seen.raw != cell.remote:
+        why = "the mapping changed while the lead's value was on its way"
+        kept = Conflict(base=cell.local, local=here.value, remote=seen.value, winner="local", why=why)
+    return Verdict(cell=_pending(cell, seen, cell.local), conflict=kept)
 
 
 def _ladder(cell: Cell, seen: Seen, here: Here, how: How) -> Verdict:
@@ -333,7 +395,7 @@ def _united(cell: Cell, seen: Seen, here: Here, how: How) -> Verdict:
     united, there = how.unite(cell.local, here.value, seen.value)
     value = MISSING if united == here.value else united
     if how.same(united, seen.value):
-        return Verdict(cell=_agreed(cell, seen, how.freeze(united)), value=value)
+        return Verdict(cell=_settled(cell, seen, how.freeze(united)), value=value)
     return Verdict(cell=_pending(cell, seen, there), value=value)
 
 
@@ -341,17 +403,18 @@ def _conflict(cell: Cell, seen: Seen, here: Here, how: How) -> Verdict:
     """Both sides brought news: a stronger connection, or the strategy, decides; the three values are always kept."""
     winner, why = _winner(seen, here, how)
     conflict = Conflict(base=cell.local, local=here.value, remote=seen.value, winner=winner, why=why)
-    match winner:
-        case "remote":
-            return _accepted(cell, seen, here, how, conflict)
-        case "local":
-            return Verdict(cell=_pending(cell, seen, cell.local), conflict=conflict)
-    return _held(cell, seen, here, "conflict", conflict)
+    if winner == "remote":
+        return _accepted(cell, seen, here, how, conflict)
+    if winner == "local":
+        return Verdict(cell=_pending(cell, seen, cell.local), conflict=conflict)
+    return _held(cell, seen, here, "conflict", why)
 
 
-def _held(cell: Cell, seen: Seen, here: Here, reason: str, conflict: Conflict) -> Verdict:
+def _held(cell: Cell, seen: Seen, here: Here, reason: str, why: str) -> Verdict:
+    """Freezes the base until a person decides, or the sides move so that nothing is left to decide."""
+    conflict = Conflict(base=cell.local, local=here.value, remote=seen.value, winner=None, why=why)
     held = replace(cell, state=State.HELD, reason=reason, other=[seen.value, here.value])
-    return Verdict(cell=held, conflict=None if held == cell else conflict)
+    return Verdict(cell=held, conflict=conflict)
 
 
 def _winner(seen: Seen, here: Here, how: How) -> tuple[str | None, str]:
@@ -369,27 +432,7 @@ def _winner(seen: Seen, here: Here, how: How) -> tuple[str | None, str]:
             if (seen.modified_at or seen.at) >= here.at:
                 return "remote", "the record there was modified last"
             return "local", "the lead was modified last"
-        case Strategy.MANUAL:
-            return None, "the connection's strategy is manual"
-
-
-def _collision(cell: Cell, seen: Seen, here: Here, owner: str) -> Verdict:
-    """The value belongs to another lead: held until a person says who is who."""
-    why = f"another lead ({owner}) has this value"
-    conflict = Conflict(base=cell.local, local=here.value, remote=seen.value, winner=None, why=why)
-    return _held(cell, seen, here, "collision", conflict)
-
-
-def _held_again(cell: Cell, seen: Seen, here: Here, how: How, remote_news: bool, local_news: bool) -> Verdict:
-    """Derives a held field anew from its frozen base: with news on one side only, that side's news takes its way."""
-    thawed = replace(cell, state=State.AGREED, reason=None, other=None)
-    if remote_news and local_news and cell.reason == "conflict" and seen.refused is None:
-        winner, why = _winner(seen, here, how)
-        conflict = Conflict(base=cell.local, local=here.value, remote=seen.value, winner=winner, why=why)
-        return _held(cell, seen, here, "conflict", conflict) if winner is None else _conflict(thawed, seen, here, how)
-    if remote_news and (owner := how.taken(seen.value)) is not None:
-        return _collision(cell, seen, here, owner)
-    return judge(thawed, seen, here, how)
+    return None, "the connection's strategy is manual"
 
 
 def later(instant: str, seconds: float) -> str:

@@ -17,7 +17,7 @@ from rich.table import Table
 
 from app.db import connections, keys, leads, links, reviews, runs
 from app.lab import agreement
-from app.lab.servers import serving
+from app.lab.servers import serving, until_ended
 from app.lab.world import World, over_http
 from app.main import create_app
 from app.sandbox.airtable import AirtableSandbox
@@ -65,9 +65,10 @@ async def demo(settings: Settings, sock: socket.socket | None = None) -> int:
     clock = MovableClock()
     airtable, instantly = AirtableSandbox(clock=clock, seed=1), InstantlySandbox(clock=clock, seed=1)
     facts = seed_demo(airtable, instantly)
+    rows = sum(len(table.records) for table in airtable.store.bases[facts.base_id].tables.values())
     console.print(
-        f"[bold]Leadkeeper demo[/]: {sum(len(t.records) for t in airtable.store.bases[facts.base_id].tables.values()):,}"
-        f" Airtable rows, {len(instantly.store.leads):,} Instantly leads in {len(facts.campaign_ids)} campaigns, all local."
+        f"[bold]Leadkeeper demo[/]: {rows:,} Airtable rows, {len(instantly.store.leads):,} Instantly leads"
+        f" in {len(facts.campaign_ids)} campaigns, all local."
     )
     async with over_http(local, airtable, instantly, database=DATABASE) as world:
         summary = await reconcile(world, facts, console)
@@ -89,7 +90,7 @@ async def serve(world: World, facts: DemoWorld, console: Console, sock: socket.s
     async with scheduled(world.runtime), serving(create_app(runtime=world.runtime), sock) as url:
         for line in await _what_to_try(world, facts, url, key):
             console.print(line, markup=False)
-        await asyncio.Event().wait()
+        await until_ended()
 
 
 async def _what_to_try(world: World, facts: DemoWorld, url: str, key: str) -> list[str]:

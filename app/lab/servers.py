@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import signal
 import socket
 from collections.abc import AsyncIterator, Iterator
 
@@ -47,3 +48,11 @@ async def serving(app: ASGIApp, sock: socket.socket | None = None, *, date: bool
     finally:
         server.should_exit = True
         await task
+
+
+async def until_ended() -> None:
+    """Waits until somebody ends the process, so that everything open is closed in order."""
+    ended = asyncio.Event()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        asyncio.get_running_loop().add_signal_handler(number, ended.set)
+    await ended.wait()

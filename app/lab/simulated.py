@@ -20,14 +20,16 @@ from uuid import UUID
 import httpx
 
 from app.db import connections, runs
-from app.db.connections import LEASE_SECONDS
+from app.db.connections import LEASE_SECONDS, Stored
 from app.db.ids import seed_ids
+from app.db.session import Database, Tenant
 from app.lab.clock import SkewedClock, VirtualClock
 from app.lab.transport import InProcess
 from app.lab.world import World, in_process
 from app.sandbox.airtable import AirtableSandbox, FieldSpec, Table
 from app.sandbox.instantly import InstantlySandbox
 from app.sync import run
+from app.sync.job import Adapter
 
 TOKEN, KEY = "patSIMULATED.x", "key-simulated"  # noqa: S105 - the sandboxes' own
 STATUSES = ("New", "Not interested", "Contacted", "Opened", "Clicked", "Replied", "Booked", "Lost", "Won")
@@ -119,6 +121,28 @@ class Hooked(httpx.AsyncBaseTransport):
         return response
 
 
+class Late(httpx.AsyncBaseTransport):
+    """A transport that can keep a call back: its caller gives up, and the provider gets it later all the same."""
+
+    def __init__(self, inner: httpx.AsyncBaseTransport) -> None:
+        self._inner = inner
+        #: set by the driver: the next call is kept back
+        self.keeps_next = False
+        self.kept: list[httpx.Request] = []
+
+    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        if self.keeps_next:
+            self.keeps_next = False
+            self.kept.append(request)
+            raise httpx.ReadTimeout("The answer takes too long.", request=request)
+        return await self._inner.handle_async_request(request)
+
+    async def deliver(self) -> tuple[httpx.Request, httpx.Response]:
+        """Lets the oldest call that was kept back arrive."""
+        request = self.kept.pop(0)
+        return request, await self._inner.handle_async_request(request)
+
+
 @dataclass(slots=True, kw_only=True)
 class Simulated:
     """A simulated world and its levers."""
@@ -127,8 +151,11 @@ class Simulated:
     clock: VirtualClock
     skew: SkewedClock
     moments: Moments
+    late: Late
     rng: random.Random
     generation: int = 0
+    #: records per listing page and per read, where it is not the provider's own
+    page_size: int | None = None
 
     @property
     def base(self) -> Any:
@@ -165,8 +192,15 @@ class Simulated:
         """Works one connection that is due; returns False where none is."""
         leases = await connections.claim(self.world.runtime.db, self.owner, 1)
         for lease in leases:
-            await run.turn(self.world.runtime.db, lease, self.world.runtime.adapter, heartbeat=False)
+            await run.turn(self.world.runtime.db, lease, self._adapter, heartbeat=False)
         return bool(leases)
+
+    @contextlib.asynccontextmanager
+    async def _adapter(self, db: Database, tenant: Tenant, connection: Stored) -> AsyncIterator[Adapter]:
+        async with self.world.runtime.adapter(db, tenant, connection) as adapter:
+            if self.page_size is not None:
+                adapter.provider.read_batch = self.page_size
+            yield adapter
 
     async def settle(self) -> int:
         """Works everything that is due, also what was changed a moment ago; returns how many turns it took."""
@@ -203,7 +237,8 @@ async def simulated(database_url: str, seed: int, *, limits: bool = True) -> Asy
         base.add_collaborator(email, email.partition("@")[0].capitalize())
     airtable.store.add_token(TOKEN)
     instantly.store.add_key(KEY)
-    transport = Hooked(InProcess({"api.airtable.com": airtable.app, "api.instantly.ai": instantly.app}), moments)
+    late = Late(InProcess({"api.airtable.com": airtable.app, "api.instantly.ai": instantly.app}))
+    transport = Hooked(late, moments)
     seed_ids(random.Random(rng.randrange(1 << 30)), clock.now)
     try:
         with tempfile.TemporaryDirectory(prefix="leadkeeper-simulated-") as folder:
@@ -217,6 +252,6 @@ async def simulated(database_url: str, seed: int, *, limits: bool = True) -> Asy
                 probe=moments.database,
                 rng=random.Random(rng.randrange(1 << 30)),
             ) as world:
-                yield Simulated(world=world, clock=clock, skew=skew, moments=moments, rng=rng)
+                yield Simulated(world=world, clock=clock, skew=skew, moments=moments, late=late, rng=rng)
     finally:
         seed_ids(None)

@@ -16,6 +16,7 @@ import random
 from collections import Counter
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
+from datetime import timedelta
 from typing import Any, get_args
 from uuid import UUID
 
@@ -36,7 +37,9 @@ from app.sync import edit
 
 #: What may befall a call, without the two that are dealt one by one.
 COMMON: tuple[FaultKind, ...] = tuple(k for k in get_args(FaultKind) if k not in ("quota", "iterator"))
-FAULTY, CRASHING, EDITING = 0.3, 0.004, 0.05
+FAULTY, CRASHING, EDITING, LATE = 0.3, 0.004, 0.06, 0.06
+#: How many rows both sides edit far more often than the others.
+HOT = 8
 #: Airtable columns that only people there edit, and lead fields that only people here edit.
 ONLY_THERE, ONLY_HERE = (
     {"Location": "location", "Source": "source"},
@@ -86,7 +89,7 @@ async def storm(
     cycles: int,
     database_url: str,
     *,
-    rows: int = 70,
+    rows: int = 110,
     prospects: int = 100,
     progress: Callable[[int], None] = lambda _cycle: None,
 ) -> Outcome:
@@ -115,6 +118,7 @@ class _Weather:
         self.airtable = self.instantly = UUID(int=0)
         self.oracle = _Oracle()
         self._deck: list[FaultKind] = []
+        self._late_until = world.clock.now()
         self._owed: list[FaultKind] = []
         world.moments.happen = self._moment
 
@@ -157,7 +161,7 @@ class _Weather:
             )
         self.world.clock.advance(3600)
         create = {"created_by": ["user", "import"]}
-        self.airtable = await self.world.connect_airtable(create=create)
+        self.airtable = await self.world.connect_airtable(create=create, thresholds={"mass_delete": 1000})
         self.instantly = await self.world.connect_instantly()
         await self.world.settle()
         for connection_id in (self.airtable, self.instantly):
@@ -175,13 +179,15 @@ class _Weather:
         every = max(1, self.outcome.cycles // 5)
         if number % every == 0:
             self._owed += ["quota", "iterator"]
-        for _ in range(rng.randrange(6)):
+        for _ in range(rng.randrange(10)):
             await self._edit(may_write=True)
             clock.advance(rng.choice((0, 0.4, 1, 7)))
         clock.advance(rng.uniform(60, 900))
         if rng.random() < 0.35:
-            kind = rng.choice(("delta", "full", "refresh", "to_remote", "from_remote", "delta"))
-            await self.world.queue(rng.choice((self.airtable, self.instantly)), kind)
+            connection_id = rng.choice((self.airtable, self.instantly))
+            kinds = ["delta", "delta", "full", "to_remote", "from_remote"]
+            kinds += ["refresh"] if connection_id == self.instantly else []
+            await self.world.queue(connection_id, rng.choice(kinds))
         self.blows = True
         try:
             for _ in range(rng.randrange(3, 9)):
@@ -239,11 +245,26 @@ class _Weather:
             self.note(f"crash at {name}")
             self.dead = True
             raise Crash
+        if self.world.late.kept and self.world.clock.now() >= self._late_until:
+            await self._arrive_late()
         if name.startswith("call ") and request is not None:
             self._strike(request)
 
+    async def _arrive_late(self) -> None:
+        """A write whose caller gave up arrives after all."""
+        oracle, table = self.oracle, self.world.table
+        oracle.hear("call PATCH", self.world.late.kept[0], None, table)
+        request, answer = await self.world.late.deliver()
+        oracle.hear("answer PATCH", request, answer, table)
+        self.outcome.fired["late"] += 1
+        self._log(answer)
+
     def _strike(self, request: httpx.Request) -> None:
         """Deals out one fault to the call that leaves now."""
+        if request.method == "PATCH" and b"performUpsert" not in request.content and self.rng.random() < LATE:
+            self.world.late.keeps_next = True
+            self._late_until = self.world.clock.now() + timedelta(seconds=self.rng.uniform(1, 400))
+            return
         sandboxes = {"api.airtable.com": self.world.world.airtable, "api.instantly.ai": self.world.world.instantly}
         sandbox = sandboxes[request.url.host].sandbox
         rng, kind = self.rng, None
@@ -289,6 +310,7 @@ class _Weather:
             deeds += [
                 (24, "field here", self._field_here),
                 (6, "note here", self._note_here),
+                (6, "duel", self._duel),
                 (3, "claim here", self._claim_here),
                 (3, "lead here", self._lead_here),
                 (1, "lead gone here", self._delete_here),
@@ -306,7 +328,9 @@ class _Weather:
         return str(self.rng.choice(people).id)
 
     def _row(self) -> Any:
-        return self.rng.choice(list(self.world.table.records.values()))
+        """Picks a row; every second time one of a few, so that both sides often edit the same."""
+        rows = list(self.world.table.records.values())
+        return self.rng.choice(rows[:HOT] if self.rng.random() < 0.5 else rows)
 
     async def _cell_there(self) -> None:
         row, rng, word = self._row(), self.rng, self._word()
@@ -409,7 +433,10 @@ class _Weather:
         db, tenant = self.world.world.runtime.db, self.world.world.tenant
         async with db.transaction(tenant) as tx:
             rows = await tx.all(
-                "SELECT id FROM lead WHERE workspace_id = $1 AND deleted_at IS NULL ORDER BY id", tx.workspace_id
+                "SELECT id FROM lead WHERE workspace_id = $1 AND deleted_at IS NULL AND ($2::text[] IS NULL OR id IN"
+                " (SELECT lead_id FROM link WHERE workspace_id = $1 AND remote_key = ANY($2))) ORDER BY id",
+                tx.workspace_id,
+                list(self.world.table.records)[:HOT] if self.rng.random() < 0.5 else None,
             )
         return self.rng.choice(rows)["id"] if rows else None
 
@@ -445,6 +472,28 @@ class _Weather:
         if await self._here(work) and name in ONLY_HERE:
             self.oracle.here[lead_id, name] = value
         self.note(f"here {lead_id} {name} {value}")
+
+    async def _duel(self) -> None:
+        """Two people edit the same field at the same time, one on each side."""
+        row, column = self._row(), self.rng.choice(list(BOTH))
+        db, tenant, word = self.world.world.runtime.db, self.world.world.tenant, self._word()
+        async with db.transaction(tenant) as tx:
+            lead_id = await tx.value(
+                "SELECT l.id FROM link k JOIN lead l ON l.workspace_id = k.workspace_id AND l.id = k.lead_id WHERE"
+                " k.workspace_id = $1 AND k.remote_key = $2 AND l.deleted_at IS NULL",
+                tx.workspace_id,
+                row.id,
+            )
+        if lead_id is None or column == "Phone":
+            return
+
+        async def work(tx: Tx) -> None:
+            await edit.change(tx, lead_id, {BOTH[column]: f"here {word}"}, actor="ann@team.test")
+
+        await self._here(work)
+        self.world.table.edit(row.id, {column: f"there {word}"})
+        self.oracle.touched(row.id, self.world.table.fields, column)
+        self.note(f"duel {lead_id} {row.id} {column} {word}")
 
     async def _note_here(self) -> None:
         lead_id, text = await self._lead(), f"note {self._word()} here"
@@ -499,6 +548,8 @@ class _Weather:
     async def calm_down(self) -> None:
         """The quiet period: nobody edits, nothing fails, and everything that waits has its time."""
         self.note("calm")
+        while self.world.late.kept:
+            await self._arrive_late()
         for sandbox in (self.world.world.airtable.sandbox, self.world.world.instantly.sandbox):
             self.outcome.fired.update(sandbox.faults.fired)
             sandbox.faults.clear()
@@ -506,6 +557,9 @@ class _Weather:
         await self._release()
         for kind in ("delta", "full", "delta", "delta"):
             self.outcome.turns += await self.world.settle()
+            if kind == "full":
+                # what the deltas have missed must show before a full listing mends it
+                await self._compare("after deltas only: ", with_deletes=False)
             # the longest back-off of a write that was refused
             self.world.clock.advance(6.5 * 3600)
             for connection_id in (self.airtable, self.instantly):
@@ -514,6 +568,14 @@ class _Weather:
 
     async def judge(self) -> None:
         """Compares what is there with what must be there."""
+        await self._compare("", with_deletes=True)
+        self.outcome.calls = len(self.world.world.airtable.sandbox.calls)
+        self.outcome.unread = self.oracle.unread
+        await self._judge_cells()
+        await self._judge_oracle()
+        await self._judge_quiet()
+
+    async def _compare(self, when: str, *, with_deletes: bool) -> None:
         found = await agreement.measure(
             self.world.world.runtime.db,
             self.world.world.tenant,
@@ -521,18 +583,15 @@ class _Weather:
             self.world.world.airtable,
             forgiven=frozenset({State.HELD.value}),
         )
+        self.outcome.records = found.records
         problems = self.outcome.problems
-        self.outcome.records, self.outcome.calls = found.records, len(self.world.world.airtable.sandbox.calls)
-        self.outcome.unread = self.oracle.unread
         problems += [
-            f"{record} {name}: there {there!r}, here {here!r}" for record, name, there, here in found.disagreements
+            f"{when}{row} {name}: there {there!r}, here {here!r}" for row, name, there, here in found.disagreements
         ]
-        problems += [f"nobody knows {record}" for record in found.unknown]
-        problems += [f"{record} is gone and its link is not" for record in found.vanished]
-        problems += [f"two writing records have {email}" for email in found.duplicates]
-        await self._judge_cells()
-        await self._judge_oracle()
-        await self._judge_quiet()
+        problems += [f"{when}nobody knows {record}" for record in found.unknown]
+        problems += [f"{when}two writing records have {email}" for email in found.duplicates]
+        if with_deletes:
+            problems += [f"{record} is gone and its link is not" for record in found.vanished]
 
     async def _judge_cells(self) -> None:
         stored = await self.world.world.connection(self.airtable)

@@ -22,6 +22,11 @@ from app.sync.pull import STREAM
 
 #: Settings whose change makes every link be judged again.
 _JUDGED_AGAIN = frozenset({"mapping", "conflict_strategy", "priority"})
+#: Settings that a turn under way goes by.
+_APPLIED = _JUDGED_AGAIN | {"create"}
+#: Takes the connection from the worker that has it, which stops at its next transaction; the lease itself runs out, so
+#: that nobody else begins while a call of that worker may be in the air.
+_TURN_ENDS: dict[str, Any] = {"lease_owner": None}
 
 
 class WrongState(LeadkeeperError):
@@ -75,6 +80,8 @@ async def change(
         columns |= {"create_policy": filters.check(changes["create"]), "lead_xid": 0}
     if table is not None and "mapping" in changes:
         columns |= {"mapping": table.dump(), "mapping_version": table.version}
+    if _APPLIED & changes.keys():
+        columns |= _TURN_ENDS
     if columns:
         await connections.change(tx, stored.id, **columns)
     if _JUDGED_AGAIN & changes.keys():
@@ -92,18 +99,25 @@ async def pause(tx: Tx, connection_id: UUID, *, actor: str) -> None:
     stored = await known(tx, connection_id)
     if stored.state == "new":
         raise WrongState(f"{stored.name} does nothing before its first plan is approved: there is nothing to pause.")
-    await connections.change(tx, connection_id, state="paused", reason=f"paused by {actor}", next_run_at=None)
+    columns = {"state": "paused", "reason": f"paused by {actor}", "next_run_at": None}
+    await connections.change(tx, connection_id, **columns, **_TURN_ENDS)
     await runs.cancel_for(tx, connection_id, "the connection was paused")
 
 
-async def resume(tx: Tx, connection_id: UUID) -> None:
+async def resume(tx: Tx, connection_id: UUID, *, actor: str) -> None:
     """Lets a paused or stopped connection sync again, at once."""
     stored = await known(tx, connection_id)
     if stored.state == "new":
         raise WrongState(f"{stored.name} waits for its first plan: approve that.")
-    if stored.state != "active":
-        await connections.change(tx, connection_id, state="active", reason=None, next_run_at=tx.now)
-        await links.touch_all(tx, connection_id)
+    if stored.state == "active":
+        return
+    if not await overview.was_approved(tx, connection_id):
+        # it was stopped before anybody saw its plan: that still comes first
+        await connections.change(tx, connection_id, state="new", reason=None)
+        await runs.queue(tx, connection_id, "delta", "resume", requested_by=actor)
+        return
+    await connections.change(tx, connection_id, state="active", reason=None, next_run_at=tx.now)
+    await links.touch_all(tx, connection_id)
 
 
 async def remove(tx: Tx, connection_id: UUID) -> None:

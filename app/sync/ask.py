@@ -12,6 +12,9 @@ from app.db.session import Tx
 from app.errors import LeadkeeperError
 
 
+_REMEDIES = {"new": "approve its first plan", "paused": "resume it", "stopped": "mend what stopped it and resume it"}
+
+
 class NoSuchConnection(LeadkeeperError):
     """There is no such connection in this workspace."""
 
@@ -22,14 +25,11 @@ class NoSuchConnection(LeadkeeperError):
 class NotActive(LeadkeeperError):
     """The connection takes no part in syncs now."""
 
-    _REMEDY = {"new": "approve its first plan", "paused": "resume it", "stopped": "mend what stopped it and resume it"}
-
     def __init__(self, connection: Stored) -> None:
         reason = f" ({connection.reason.rstrip('.')})" if connection.reason else ""
-        super().__init__(f"The connection {connection.name} is {connection.state}{reason}: {self._remedy(connection)}.")
-
-    def _remedy(self, connection: Stored) -> str:
-        return self._REMEDY.get(connection.state, "activate it")
+        super().__init__(
+            f"The connection {connection.name} is {connection.state}{reason}: {_REMEDIES[connection.state]}."
+        )
 
 
 class NothingToSync(LeadkeeperError):

@@ -28,6 +28,8 @@ from app.sync.job import instant
 
 #: Characters; what one text field, one note and all notes of a lead may hold.
 TEXT_LIMIT, NOTE_LIMIT, NOTES_LIMIT = 10_000, 20_000, 1_000_000
+#: Characters a key of `custom` may have.
+KEY_LIMIT = 200
 
 
 class NotFound(LeadkeeperError):
@@ -110,6 +112,8 @@ def _canonical(name: str, raw: JSON) -> JSON:
     if name in ("custom", "metadata"):
         if raw is not None and not isinstance(raw, Mapping):
             raise ValueError("It is an object of keys and values.")
+        if name == "custom" and any(not key.strip() or len(key) > KEY_LIMIT for key in raw or ()):
+            raise ValueError(f"Each of its keys has 1 to {KEY_LIMIT} characters.")
         return raw
     if raw is None:
         if name == "status":
@@ -125,7 +129,7 @@ def _canonical(name: str, raw: JSON) -> JSON:
 
 
 async def create(tx: Tx, values: Mapping[str, JSON], *, actor: str, source: Source = Source.USER) -> Lead:
-    """Adds a lead with these canonical values; raises `leads.IdentityTaken` where its e-mail or LinkedIn page is known."""
+    """Adds a lead with these canonical values; raises `leads.IdentityTaken` where its identity is known already."""
     lead = Lead(id=str(new_id()))
     origin = Origin(source, None, instant(tx.now))
     actions = edit(lead, _flat(lead, values, origin), origin, rule=source.value)

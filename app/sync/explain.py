@@ -120,12 +120,12 @@ def _incoming(lead: Lead, link: Link, mapped: Mapped, raw: JSON) -> tuple[str, s
         there = mapped.decode(raw) if link.connection.source is Source.AIRTABLE else raw
     except Unreadable as exc:
         return State.DIVERGED.value, str(exc)
-    if _agrees(lead, link, mapped.rule, name, here, there):
+    if _agrees(link, mapped.rule, here, there):
         return State.AGREED.value, None
     return State.DIVERGED.value, f"the rule {mapped.rule.value} keeps the value here"
 
 
-def _agrees(lead: Lead, link: Link, rule: Rule, name: str, here: JSON, there: JSON) -> bool:
+def _agrees(link: Link, rule: Rule, here: JSON, there: JSON) -> bool:
     if there is MISSING or is_empty(there) or here == there:
         return True
     match rule:

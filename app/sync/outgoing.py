@@ -23,14 +23,14 @@ from app.domain.merge import Cell, Sent, State, confirmed
 from app.domain.policy import Source
 from app.domain.values import JSON, MISSING, is_empty
 from app.errors import LeadkeeperError
-from app.providers.base import Guard, ProviderError, Record, Rejected, Uncertain
+from app.providers.base import WRITE_SECONDS, Guard, ProviderError, Record, Rejected, Uncertain
 from app.sync import reconcile
 from app.sync.job import Job, instant
 
 #: Seconds after which what we read of a record is too old to write on.
 FRESH_SECONDS = 3.0
 #: Seconds one write call may take at the most; the lease outlasts it.
-CALL_SECONDS = 20.0
+CALL_SECONDS = WRITE_SECONDS
 #: Seconds before a refused write is tried again; doubled each time.
 BACKOFF, LONGEST_BACKOFF = 30.0, 6 * 60 * 60.0
 
@@ -58,7 +58,7 @@ Call = Callable[[Sequence[Outgoing], Guard], Awaitable[list[Record]]]
 
 
 def pick(stored: StoredLink, lead: Lead) -> Outgoing:
-    """Chooses what a record lacks: every pending field, or for a record to be created every field that says anything."""
+    """Chooses what a record lacks: every pending field, or for a new record every field that says anything."""
     out = Outgoing(stored=stored, lead=lead, cells={}, fields={}, blocked={}, attempt_id=new_id())
     for name, mapped in stored.link.connection.mapping.fields.items():
         if mapped.direction == "pull" or not _is_wanted(stored, name, lead.values.get(name)):
@@ -164,7 +164,7 @@ async def _confirm(job: Job, outgoing: Sequence[Outgoing], records: Sequence[Rec
         await job.lease.fence(tx)
         for out, seen in zip(outgoing, observations, strict=True):
             if out.stored.is_new:
-                await links.name(tx, UUID(out.stored.link.id), seen)
+                await links.adopt(tx, job.id, [(UUID(out.stored.link.id), seen)])
         await links.observe(tx, job.id, observations, at=started, mapping_version=job.connection.mapping_version)
         answers = {out.stored.link.id: seen.observed for out, seen in zip(outgoing, observations, strict=True)}
         settled = []

@@ -138,7 +138,7 @@ async def elect(tx: Tx, job: Job, newcomers: Sequence[StoredLink], known: Mappin
 async def _note_second(tx: Tx, stored: StoredLink) -> None:
     evidence = {
         "record": stored.link.key,
-        "why": "a further record of the same lead: it is shown but has no say; merge the two there, or archive this one",
+        "why": "a further record of the same lead: it is shown but has no say; merge the two there, or archive it",
     }
     await reviews.put(
         tx,

@@ -16,8 +16,8 @@ from app.domain.values import JSON
 from app.providers.base import CursorExpired, Mode, Page, Unavailable
 from app.sync.job import Job, earlier
 
-#: Seconds two deltas overlap: ±60 s of clock skew, rounding to whole seconds, and a margin.
-OVERLAP = 120.0
+#: Seconds two deltas overlap: a clock that went from 60 s ahead to 60 s behind, whole seconds, and a margin.
+OVERLAP = 150.0
 _RESTARTS = 3
 STREAM = "records"
 

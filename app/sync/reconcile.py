@@ -130,7 +130,8 @@ async def gather(
     for fresh in given.values():
         assert fresh.lead_id is not None
         every[fresh.lead_id].append(fresh)
-    wanted = {i for found in every.values() for s in found if s.connection_id == job.id for i in place.identities(s)}
+    # every link of these leads speaks in a plan, so whose identities they show matters for all of them
+    wanted = {i for found in every.values() for s in found for i in place.identities(s)}
     missing = wanted - set(owners or {})
     return Batch(stored, every, (owners or {}) | await leads.owners(tx, missing), set(new))
 

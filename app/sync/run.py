@@ -29,8 +29,8 @@ log = structlog.get_logger()
 
 #: Opens a connection's provider for one turn.
 OpenAdapter = Callable[[Database, Tenant, Stored], AbstractAsyncContextManager[Adapter]]
-#: Seconds between two signs of life, and before a turn that failed is tried again.
-HEARTBEAT, RETRY = 10.0, 60.0
+#: Signs of life while a lease lasts, and seconds before a turn that failed is tried again.
+HEARTBEATS, RETRY = 3, 60.0
 #: What a status refresh may change.
 REFRESHED = (*COUNTERS, "status", "is_positive_reply")
 
@@ -108,6 +108,7 @@ async def _one_run(job: Job, run: Any) -> datetime | None:
     async with job.db.transaction(job.tenant) as tx:
         await job.lease.fence(tx)
         await runs.finish(tx, finished, "done", job.counters)
+        await connections.recovered(tx, job.id)
         return tx.now + timedelta(minutes=job.connection.schedule_minutes)
 
 
@@ -134,17 +135,33 @@ async def _failed(db: Database, lease: Lease, job: Job | None, exc: Exception) -
         raise exc
     async with db.transaction(lease.tenant) as tx:
         await lease.fence(tx)
-        run = await runs.open_for(tx, lease.connection_id)
-        if run is not None:
-            await runs.finish(tx, run["id"], "failed", job.counters if job else {}, str(exc))
+        if job is not None and job.run_id is not None:
+            await runs.finish(tx, job.run_id, "failed", job.counters, str(exc))
         if isinstance(exc, Refused):
             await connections.change(tx, lease.connection_id, state="stopped", reason=str(exc))
+            # what else was asked for would only be refused again
+            await runs.cancel_for(tx, lease.connection_id, str(exc))
             if job is not None:
                 job.ended = True
             return None
         await connections.change(tx, lease.connection_id, reason=str(exc))
-        wait = exc.retry_after if isinstance(exc, RateLimited) else RETRY
-        return tx.now + timedelta(seconds=wait)
+        until = tx.now + timedelta(seconds=exc.retry_after if isinstance(exc, RateLimited) else RETRY)
+        await links.put_off(tx, lease.connection_id, until)
+        return until
+
+
+async def broke(db: Database, lease: Lease, exc: Exception) -> None:
+    """A turn ended in an error nobody foresaw: says so where a person looks, and tries again after a while."""
+    error = f"This run broke off ({type(exc).__name__}): see the log. It is tried again."
+    async with db.transaction(lease.tenant) as tx:
+        await lease.fence(tx)
+        run = await runs.open_for(tx, lease.connection_id)
+        if run is not None and run["state"] == "running":
+            await runs.finish(tx, run["id"], "failed", run["counters"], error)
+        await connections.change(tx, lease.connection_id, reason=error)
+        until = tx.now + timedelta(seconds=RETRY)
+        await links.put_off(tx, lease.connection_id, until)
+    await lease.release(until)
 
 
 async def delta(job: Job) -> None:
@@ -238,7 +255,7 @@ async def _alive(lease: Lease) -> AsyncIterator[None]:
 
     async def beat() -> None:
         while True:
-            await asyncio.sleep(HEARTBEAT)
+            await asyncio.sleep(lease.seconds / HEARTBEATS)
             try:
                 await lease.renew()
             except DatabaseUnavailable:

@@ -101,7 +101,7 @@ async def _quarantine(tx: Tx, job: Job, gone: Sequence[Any], total: int) -> None
 
 
 async def end(tx: Tx, job: Job, gone: Sequence[Any]) -> None:
-    """Ends links; a lead whose writing record is gone goes on with the next oldest one, or is tombstoned with the last."""
+    """Ends links; a lead whose writing record is gone goes on with the next oldest, or is tombstoned with the last."""
     if not gone:
         return
     stored = await leads.lock(tx, [row["lead_id"] for row in gone if row["lead_id"]])
@@ -119,4 +119,5 @@ async def end(tx: Tx, job: Job, gone: Sequence[Any]) -> None:
         return
     origin = Origin(job.connection.view.source, str(job.id), instant(tx.now))
     await leads.tombstone(tx, ended, source=origin.source.value, run_id=job.run_id, connection_id=job.id)
+    await links.end_of_lead(tx, [UUID(lead.id) for lead in ended])
     job.count("leads_deleted", len(ended))

@@ -102,8 +102,9 @@ class Bench:
     async def settle(self) -> None:
         """Works everything that is due, also what was changed a moment ago."""
         async with self.world.runtime.db.transaction(self.world.tenant) as tx:
+            # a change is pushed once it is a second old
             await tx.run(
-                "UPDATE lead SET updated_at = updated_at - interval '5 seconds' WHERE updated_at > now() - interval '4 seconds'"
+                "UPDATE lead SET updated_at = now() - interval '5 s' WHERE updated_at > now() - interval '4 s'"
             )
         await self.world.settle()
 

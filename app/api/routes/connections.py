@@ -198,9 +198,9 @@ async def pause(tx: Session, caller: Current, connection_id: UUID) -> Response:
     response_model=Connection,
     responses=refuses(404, 409),
 )
-async def resume(tx: Session, connection_id: UUID) -> Response:
+async def resume(tx: Session, caller: Current, connection_id: UUID) -> Response:
     """Lets a paused or stopped connection sync again, at once."""
-    await adjust.resume(tx, connection_id)
+    await adjust.resume(tx, connection_id, actor=caller.name)
     return answer(_shown(await adjust.known(tx, connection_id)))
 
 

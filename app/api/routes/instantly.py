@@ -15,12 +15,13 @@ from app.api.strict import StrictRoute
 from app.db.session import Tx
 from app.sync.ask import ask
 
+_RESPONSES: dict[int | str, dict[str, Any]] = {200: {"model": Run}, **refuses(409)}
 router = APIRouter(
     prefix="/api/instantly",
     tags=["instantly"],
     route_class=StrictRoute,
     dependencies=[WORK],
-    responses={200: {"model": Run}} | refuses(409),
+    responses=_RESPONSES,
 )
 
 

@@ -31,11 +31,11 @@ JSON_BODY = "application/json"
     dependencies=[WORK],
     responses=refuses(409),
 )
-async def create(tx: Session, caller: Current, once: Once, body: LeadFields) -> Response:  # type: ignore[valid-type]
+async def create(tx: Session, caller: Current, once: Once, body: LeadFields) -> Response:
     """Adds a lead. Another lead with the same e-mail address or LinkedIn page is a 409 that names it."""
 
     async def work() -> Response:
-        values = edit.canonical(body.given())  # type: ignore[attr-defined]
+        values = edit.canonical(body.given())
         lead = await edit.create(tx, values, actor=caller.name)
         return await shown(tx, UUID(lead.id), status=201, located=True)
 
@@ -69,7 +69,7 @@ async def page(
         limit=limit,
         after=after,
         filters=wanted.filters,
-        counted=count is not None,  # type: ignore[arg-type]
+        counted=count is not None,
     )
     following = paging.encode(wanted.name, found.next)
     body = listing.render(found.items, following, found.count)
@@ -97,9 +97,9 @@ async def read(request: Request, tx: Session, lead_id: UUID) -> Response:
     dependencies=[WORK],
     responses=refuses(308, 404, 409, 412),
 )
-async def replace(tx: Session, caller: Current, version: IfMatch, lead_id: UUID, body: LeadFields) -> Response:  # type: ignore[valid-type]
+async def replace(tx: Session, caller: Current, version: IfMatch, lead_id: UUID, body: LeadFields) -> Response:
     """Sets every writable field; those left out become empty. Notes, status, campaigns, metadata and custom stay."""
-    values = edit.canonical(body.given())  # type: ignore[attr-defined]
+    values = edit.canonical(body.given())
     await edit.change(tx, lead_id, values, actor=caller.name, version=version, replace=True)
     return await shown(tx, lead_id)
 
@@ -112,9 +112,9 @@ async def replace(tx: Session, caller: Current, version: IfMatch, lead_id: UUID,
     dependencies=[WORK],
     responses=refuses(308, 404, 409, 412),
 )
-async def change(tx: Session, caller: Current, version: IfMatch, lead_id: UUID, body: LeadFields) -> Response:  # type: ignore[valid-type]
+async def change(tx: Session, caller: Current, version: IfMatch, lead_id: UUID, body: LeadFields) -> Response:
     """Merges the fields in (RFC 7396): null empties a field, and what is emptied here no sync fills again."""
-    values = edit.canonical(body.given())  # type: ignore[attr-defined]
+    values = edit.canonical(body.given())
     await edit.change(tx, lead_id, values, actor=caller.name, version=version)
     return await shown(tx, lead_id)
 

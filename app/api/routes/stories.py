@@ -34,7 +34,7 @@ async def history(
     """Every change of the lead, the newest first, with its rule and what lost. A deleted lead's history stays."""
     name = f"history {lead_id}"
     before = paging.decode(name, cursor, [int, UUID])
-    rows = await lead_queries.history(tx, lead_id, limit, before)  # type: ignore[arg-type]
+    rows = await lead_queries.history(tx, lead_id, limit, before)
     if not rows and cursor is None:
         await present(tx, lead_id)
     following = paging.after(name, rows, limit, "version", "id")
@@ -50,7 +50,7 @@ async def activity(
     name = f"activity {lead_id}"
     await present(tx, lead_id)
     before = paging.decode(name, cursor, [datetime, UUID])
-    rows = await lead_queries.activities(tx, lead_id, limit, before)  # type: ignore[arg-type]
+    rows = await lead_queries.activities(tx, lead_id, limit, before)
     following = paging.after(name, rows, limit, "at", "id")
     content = Activities.model_validate({"items": [dict(row) for row in rows], "next_cursor": following})
     return answer(content, headers=paging.link(request, following))

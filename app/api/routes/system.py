@@ -6,6 +6,7 @@ from fastapi import APIRouter, Request
 from starlette.responses import PlainTextResponse, Response
 
 from app.api.deps import Running
+from app.api.describe import refuses
 from app.api.metrics import CONTENT_TYPE, Metrics
 from app.api.schemas.shape import Shown, answer, example
 from app.api.strict import StrictRoute
@@ -30,7 +31,9 @@ async def health() -> Response:
     return answer(Health(status="ok"))
 
 
-@router.get("/readyz", operation_id="getReadiness", summary="Is it ready", response_model=Health)
+@router.get(
+    "/readyz", operation_id="getReadiness", summary="Is it ready", response_model=Health, responses=refuses(503)
+)
 async def ready(runtime: Running) -> Response:
     """Answers 200 if the database does, else 503."""
     await runtime.db.now()
@@ -42,7 +45,7 @@ async def ready(runtime: Running) -> Response:
     operation_id="getMetrics",
     summary="What it counts",
     response_class=PlainTextResponse,
-    responses={200: {"content": {"text/plain": {"example": "leadkeeper_pushes_pending 0.0\n"}}}},
+    responses={200: {"content": {"text/plain": {"example": "leadkeeper_pushes_pending 0.0\n"}}}, **refuses(503)},
 )
 async def metrics(request: Request, runtime: Running) -> Response:
     """Prometheus' text format: requests, durations, runs, provider calls, pending pushes. No tenant's data."""

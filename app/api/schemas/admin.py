@@ -27,6 +27,13 @@ def _email(text: str) -> str:
     return found
 
 
+def _plain(secret: SecretStr) -> SecretStr:
+    text = secret.get_secret_value()
+    if not (text.isascii() and text.isprintable() and text.strip()):
+        raise ValueError("It has letters, digits and signs only: copy it again.")
+    return SecretStr(text.strip())
+
+
 def _named(text: str) -> str:
     if not text.strip():
         raise ValueError("It needs at least one letter.")
@@ -35,6 +42,7 @@ def _named(text: str) -> str:
 
 Email = Annotated[str, Field(max_length=320), AfterValidator(_email)]
 Name = Annotated[str, Field(min_length=1, max_length=200), AfterValidator(_named)]
+Secret = Annotated[SecretStr, Field(min_length=1, max_length=500), AfterValidator(_plain)]
 Identifier = Annotated[str, Field(min_length=1, max_length=64, pattern=r"^[A-Za-z0-9_-]+$")]
 
 
@@ -48,7 +56,7 @@ class AirtableConfig(Body):
 class AirtableSecret(Body):
     """What opens it."""
 
-    token: SecretStr = Field(min_length=1, max_length=500, description="pat…; write-only.")
+    token: Secret = Field(description="pat…; write-only.")
 
 
 class InstantlyConfig(Body):
@@ -62,8 +70,8 @@ class InstantlyConfig(Body):
 class InstantlySecret(Body):
     """What opens it."""
 
-    api_key: SecretStr = Field(min_length=1, max_length=500, description="Write-only.")
-    webhook_secret: SecretStr | None = Field(None, min_length=1, max_length=500, description="Write-only.")
+    api_key: Secret = Field(description="Write-only.")
+    webhook_secret: Secret | None = Field(None, description="Write-only.")
 
 
 class MappedColumn(Body):
@@ -99,7 +107,7 @@ class NewAirtable(_NewConnection):
         provider="airtable",
         name="Sales",
         config={"base_id": "appAAAAAAAAAAAAAA", "table_id": "tblAAAAAAAAAAAAAA"},
-        secret={"token": "patAAAAAAAAAAAAAA.…"},
+        secret={"token": "patAAAAAAAAAAAAAA.0123456789abcdef"},
         mapping="auto",
         conflict_strategy="remote_wins",
         create={"status": ["replied", "booked"]},
@@ -112,7 +120,7 @@ class NewAirtable(_NewConnection):
 class NewInstantly(_NewConnection):
     """An Instantly workspace to read from."""
 
-    model_config = example(provider="instantly", config={"campaign_ids": None}, secret={"api_key": "…"})
+    model_config = example(provider="instantly", config={"campaign_ids": None}, secret={"api_key": "0123456789abcdef"})
     provider: Literal["instantly"]
     config: InstantlyConfig = InstantlyConfig()
     secret: InstantlySecret
@@ -143,7 +151,8 @@ class Connection(Shown):
         mapping=[{"field": "title", "remote": "fldAAAAAAAAAAAAAA", "column": "Title", "type": "singleLineText",
                   "direction": "both", "rule": "authority"}],
         mapping_version=1, conflict_strategy="remote_wins", create={"created_by": ["user", "import"]}, priority=100,
-        schedule_minutes=15, auto_approve=False, pushes=True, state="new", reason=None, next_run_at=None, created_at=_AT,
+        schedule_minutes=15, auto_approve=False, pushes=True, state="new", reason=None, next_run_at=None,
+        created_at=_AT,
     )  # fmt: skip
     id: UUID
     provider: str
@@ -166,7 +175,7 @@ class Connection(Shown):
 class Connections(Shown):
     """The workspace's connections, the oldest first."""
 
-    model_config = example(items=[Connection.model_config["json_schema_extra"]["example"]])  # type: ignore[index,call-overload]
+    model_config = example(items=[Connection.model_config["json_schema_extra"]["example"]])  # type: ignore[index]
     items: list[Connection]
 
 
@@ -268,7 +277,7 @@ class User(Shown):
 class Users(Shown):
     """The people of the workspace."""
 
-    model_config = example(items=[User.model_config["json_schema_extra"]["example"]])  # type: ignore[index,call-overload]
+    model_config = example(items=[User.model_config["json_schema_extra"]["example"]])  # type: ignore[index]
     items: list[User]
 
 
@@ -291,6 +300,6 @@ class Workspace(Shown):
 class Workspaces(Shown):
     """Workspaces, the oldest first."""
 
-    model_config = example(items=[Workspace.model_config["json_schema_extra"]["example"]], next_cursor=None)  # type: ignore[index,call-overload]
+    model_config = example(items=[Workspace.model_config["json_schema_extra"]["example"]], next_cursor=None)  # type: ignore[index]
     items: list[Workspace]
     next_cursor: str | None

@@ -135,7 +135,7 @@ class LeadPage(Shown):
     """A page of leads."""
 
     model_config = example(items=[EXAMPLE], next_cursor=None, count=None)
-    items: list[Lead]  # type: ignore[valid-type]
+    items: list[Lead]
     next_cursor: str | None = Field(description="Send it as `cursor` for the next page; null on the last one.")
     count: int | None = Field(description="How many there are in all; only with `count=exact`.")
 
@@ -178,7 +178,8 @@ class History(Shown):
         items=[
             {
                 "id": _ID, "version": 7, "source": "airtable", "actor": None, "run_id": _ID, "connection_id": _ID,
-                "changes": {"title": {"old": None, "new": "Hoofd inkoop", "rule": "authority"}}, "refused": [], "at": _AT,
+                "changes": {"title": {"old": None, "new": "Hoofd inkoop", "rule": "authority"}}, "refused": [],
+                "at": _AT,
             }
         ],
         next_cursor=None,

@@ -13,9 +13,10 @@ from app.api.schemas.shape import Body, Shown, example
 _ID: Final = "01980a3c-5f6e-7c3a-9d55-0c8f4f2f6a10"
 _AT: Final = "2026-03-02T09:15:00Z"
 RUN: Final[dict[str, Any]] = {
-    "id": _ID, "connection_id": _ID, "parent_id": None, "kind": "delta", "trigger": "api", "state": "done", "stage": None,
-    "counters": {"observed": 12, "leads_changed": 3, "written": 2}, "progress": {"done": 12, "total": 12},
-    "error": None, "requested_by": "noor@voorbeeld.nl", "created_at": _AT, "started_at": _AT, "finished_at": _AT,
+    "id": _ID, "connection_id": _ID, "parent_id": None, "kind": "delta", "trigger": "api", "state": "done",
+    "stage": None, "counters": {"observed": 12, "leads_changed": 3, "written": 2},
+    "progress": {"done": 12, "total": 12}, "error": None, "requested_by": "noor@voorbeeld.nl",
+    "created_at": _AT, "started_at": _AT, "finished_at": _AT,
 }  # fmt: skip
 
 

@@ -1,0 +1,96 @@
+"""The benches: figures with their floors, measured in one run, printed as a table and as one JSON line each.
+
+They assert nothing about time. Every figure is bounded; one that fails is named, and the rest goes on.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import functools
+
+import structlog
+from rich.console import Console
+from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+
+from app.errors import LeadkeeperError
+from app.lab.bench.calls import calls
+from app.lab.bench.cold import cold
+from app.lab.bench.figure import Bench, Figure, Measure, show
+from app.lab.bench.idle import delta_idle
+from app.lab.bench.memory import memory
+from app.lab.bench.merge import merge
+from app.lab.bench.page import page
+from app.lab.bench.quota import quota
+from app.lab.bench.read import read
+from app.lab.bench.reconcile import reconcile
+from app.lab.bench.rig import Rig
+from app.settings import Settings
+
+log = structlog.get_logger()
+#: Columns of the table where no terminal says how many there are.
+WIDE = 200
+
+#: What can be measured, and in how many seconds at the most.
+FIGURES: dict[str, tuple[Measure, float]] = {
+    "merge": (merge, 120),
+    "page": (page, 120),
+    "reconcile": (reconcile, 300),
+    "delta-idle": (delta_idle, 240),
+    "quota": (quota, 300),
+    "calls": (calls, 240),
+    "read": (read, 180),
+    "memory": (memory, 300),
+    "cold": (cold, 240),
+}
+
+
+class UnknownFigure(LeadkeeperError):
+    """There is no such figure."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__(f"There is no figure {name!r}: choose one of {', '.join(FIGURES)}.")
+
+
+async def bench(_settings: Settings, only: str | None = None, *, quick: bool = False) -> int:
+    """Measures every figure, or one; returns 1 where one could not be measured.
+
+    Raises:
+        UnknownFigure: `only` names none.
+    """
+    if only is not None and only not in FIGURES:
+        raise UnknownFigure(only)
+    console, failed = Console(highlight=False), 0
+    if not console.is_terminal:
+        console.width = WIDE
+    found: list[Figure] = []
+    rig = Rig()
+    try:
+        for name in [only] if only else FIGURES:
+            try:
+                found += await _measured(name, rig, console, quick=quick)
+            except Exception as exc:
+                failed += 1
+                log.exception("bench.failed", figure=name)
+                console.print(f"[red]{name} could not be measured: {exc or type(exc).__name__}.[/]", soft_wrap=True)
+    finally:
+        await asyncio.to_thread(rig.close)
+    console.print(show(found))
+    for figure in found:
+        console.print(figure.line(), markup=False, soft_wrap=True)
+    return int(failed > 0)
+
+
+async def _measured(name: str, rig: Rig, console: Console, *, quick: bool) -> list[Figure]:
+    measure, seconds = FIGURES[name]
+    columns = (SpinnerColumn(), TextColumn(f"{name:<10} {{task.description}}"), TimeElapsedColumn())
+    with contextlib.ExitStack() as stack:
+        progress = stack.enter_context(Progress(*columns, console=console, transient=True))
+        bar = progress.add_task("preparing", total=None)
+        say = functools.partial(_say, progress, bar)
+        async with asyncio.timeout(seconds):
+            return await measure(Bench(rig, quick, say))
+
+
+def _say(progress: Progress, bar: object, note: str) -> None:
+    progress.update(bar, description=note)  # type: ignore[arg-type]

@@ -1,0 +1,91 @@
+"""read: GET one lead, authenticated, under row-level security, against a bare ASGI app doing the same transaction."""
+
+from __future__ import annotations
+
+import contextlib
+import statistics
+
+from app.db import keys
+from app.lab.bench import child
+from app.lab.bench.figure import Bench, Figure, alternate, median_ratio
+from app.lab.bench.load import load
+from app.lab.bench.rig import Scene
+from app.lab.servers import free_socket
+from app.vault import new_key
+
+CLIENTS, LEADS = 16, 1_000
+
+
+async def read(bench: Bench) -> list[Figure]:
+    """Loads the real service and the floor by turns, each in a process of its own."""
+    pairs, seconds = bench.size(5, 3), bench.size(3, 1)
+    folder = bench.rig.folder
+    urls = await bench.rig.database(durable=True)
+    async with bench.rig.world(urls) as scene, contextlib.AsyncExitStack() as stack:
+        bench.say("loading")
+        await scene.grow(LEADS - 1)
+        key, lead_ids = await _prepare(scene)
+        ours_port, floor_port = free_port(), free_port()
+        env = service_env(urls.app)
+        serve = ("serve", "--no-scheduler", "--port", str(ours_port))
+        service = await stack.enter_async_context(child.python("app.cli", *serve, env=env, folder=folder))
+        bare = await stack.enter_async_context(
+            child.python(
+                "app.lab.bench.bare",
+                urls.app,
+                str(scene.world.tenant.workspace_id),
+                str(floor_port),
+                env={},
+                folder=folder,
+            )
+        )
+        await child.reachable(service, ours_port, folder)
+        await child.reachable(bare, floor_port, folder)
+        headers = {"Authorization": f"Bearer {key}"}
+        paths = [f"/api/leads/{lead_id}" for lead_id in lead_ids]
+
+        async def ours() -> float:
+            return await _loaded(ours_port, service.pid, spent["ours"])
+
+        async def floor() -> float:
+            return await _loaded(floor_port, bare.pid, spent["floor"])
+
+        async def _loaded(port: int, pid: int, costs: list[float]) -> float:
+            before = child.busy(pid)
+            answers = await load(port, paths, headers, clients=CLIENTS, seconds=seconds)
+            costs.append((child.busy(pid) - before) / (answers * seconds) * 1e6)
+            return answers
+
+        spent: dict[str, list[float]] = {"ours": [], "floor": []}
+        await alternate(1, ours, floor, bench.say)
+        a, b = await alternate(pairs, ours, floor, bench.say)
+    cpu = " against ".join(f"{statistics.median(costs[1:]):,.0f}" for costs in spent.values())
+    note = (
+        f"{CLIENTS} clients, median of {pairs} pairs of {seconds} s, all on one machine; server's own CPU {cpu} µs each"
+    )
+    value, low, ratio = statistics.median(a), statistics.median(b), median_ratio(a, b)
+    return [Figure(name="read", value=value, unit="req/s", floor=low, ratio=ratio, target="≥ 0.5", note=note)]
+
+
+def service_env(database_url: str) -> dict[str, str]:
+    """Returns the settings of a service under load."""
+    return {
+        "DATABASE_URL": database_url,
+        "LEADKEEPER_DATA_DIR": "data",
+        "LOG_LEVEL": "ERROR",
+        "RATE_PER_MINUTE": "1000000000",
+    }
+
+
+async def _prepare(scene: Scene) -> tuple[str, list[str]]:
+    key, prefix, hashed = new_key()
+    async with scene.world.runtime.db.transaction(scene.world.tenant) as tx:
+        await keys.create(tx, name="bench", role="viewer", prefix=prefix, key_hash=hashed)
+        rows = await tx.all("SELECT id FROM lead ORDER BY id")
+    return key, [str(row["id"]) for row in rows]
+
+
+def free_port() -> int:
+    with free_socket() as found:
+        port: int = found.getsockname()[1]
+        return port

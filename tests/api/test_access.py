@@ -1,0 +1,188 @@
+"""Who may do what: every documented route, every role, and the ids of another workspace."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import replace
+from typing import Any
+
+import httpx
+import pytest
+from fastapi import FastAPI
+
+from app.api.openapi import document
+from app.db import reviews, runs
+from app.db.session import Tenant
+from app.main import create_app
+from tests.api.conftest import ROLES, Clients, browser
+
+OPERATIONS: list[tuple[str, str, dict[str, Any]]] = [
+    (method, path, operation) for path, methods in document()["paths"].items() for method, operation in methods.items()
+]
+KEYED = [(method, path, operation) for method, path, operation in OPERATIONS if "x-roles" in operation]
+UNKNOWN = "01980a3c-5f6e-7c3a-9d55-000000000000"
+
+
+def body_of(operation: dict[str, Any]) -> Any:
+    """The documented example."""
+    content = operation.get("requestBody", {}).get("content", {})
+    return content["application/json"]["example"] if content else None
+
+
+async def call(client: httpx.AsyncClient, method: str, path: str, operation: dict[str, Any]) -> httpx.Response:
+    """Calls an operation as its document says, and checks that it answers as its document says."""
+    body = body_of(operation)
+    answer = await client.request(method, path, json=body) if body is not None else await client.request(method, path)
+    assert str(answer.status_code) in operation["responses"], (method, path, answer.status_code, answer.text)
+    return answer
+
+
+@pytest.mark.parametrize("role", ROLES)
+async def test_every_route_lets_exactly_its_roles_in(team: Clients, role: Any) -> None:
+    client = await team.of(role, "noor@voorbeeld.nl")
+
+    for method, path, operation in KEYED:
+        answer = await call(client, method, re.sub(r"\{\w+\}", UNKNOWN, path), operation)
+        let_in = answer.status_code != 403
+
+        assert let_in == (role in operation["x-roles"]), (method, path, answer.text)
+        if not let_in:
+            assert " or ".join(operation["x-roles"]) in answer.json()["detail"]
+
+
+def test_the_roles_are_what_the_product_says() -> None:
+    for method, path, operation in KEYED:
+        roles = set(operation["x-roles"])
+        if path in ("/api/admin/sync/delta", "/api/sync/runs", "/api/sync/runs/{run_id}"):
+            assert "cron" in roles
+        else:
+            assert "cron" not in roles, path
+        if method != "get":
+            assert "viewer" not in roles, path
+        if path.startswith("/api/admin/") and not path.startswith("/api/admin/sync"):
+            assert "member" not in roles, path
+        if path.startswith("/api/admin/workspaces"):
+            assert roles == {"operator"}
+
+
+async def test_without_a_key_nothing_is_answered(app: FastAPI) -> None:
+    async with browser(app) as nobody:
+        for method, path, operation in KEYED:
+            answer = await call(nobody, method, re.sub(r"\{\w+\}", UNKNOWN, path), operation)
+
+            assert answer.status_code == 401, path
+            assert answer.headers["www-authenticate"] == "Bearer"
+
+
+@pytest.fixture
+async def theirs(others: Clients, wanted: dict[str, Any]) -> dict[str, str]:
+    """Ids of everything another workspace has, by the name of the path's parameter."""
+    client = await others.of("admin", "otto@other.test")
+    lead = (await client.post("/api/leads", json={"email": "a@other.test"})).json()["id"]
+    connection = (await client.post("/api/admin/connections", json=wanted)).json()["id"]
+    key = (await client.post("/api/admin/keys", json={"name": "x", "role": "member"})).json()["id"]
+    user = (await client.post("/api/admin/users", json={"email": "u@other.test", "role": "member"})).json()["id"]
+    async with others.runtime.db.transaction(others.tenant) as tx:
+        run = await runs.queue(tx, None, "delta", "test")
+        await reviews.put(tx, "conflict", {"local": 1, "remote": 2}, lead_id=lead, field="title")
+        item = (await reviews.page(tx, ["conflict"], ["open"], 1))[0]["id"]
+    return {
+        "lead_id": lead, "connection_id": connection, "key_id": key, "user_id": user, "run_id": str(run),
+        "item_id": str(item), "workspace_id": str(others.workspace_id),
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize("role", ["admin", "member", "viewer", "cron"])
+async def test_what_another_workspace_owns_is_not_there(team: Clients, theirs: dict[str, str], role: Any) -> None:
+    client = await team.of(role, "noor@voorbeeld.nl")
+
+    for method, path, operation in KEYED:
+        if "{" not in path:
+            continue
+        answer = await call(client, method, path.format(**theirs), operation)
+
+        expected = 404 if role in operation["x-roles"] else 403
+        assert answer.status_code == expected, (method, path, answer.text)
+
+
+async def test_another_workspaces_ids_in_bodies_are_not_there_either(team: Clients, theirs: dict[str, str]) -> None:
+    client = await team.of("admin", "noor@team.test")
+
+    plan = await client.post("/api/sync/plans", json={"connection": theirs["connection_id"]})
+    sync = await client.post("/api/sync/bidirectional", json={"connection": theirs["connection_id"]})
+    listed = await client.get(f"/api/sync/runs?connection={theirs['connection_id']}")
+
+    assert (plan.status_code, sync.status_code, listed.json()["items"]) == (404, 404, [])
+
+
+async def test_operators_choose_a_workspace_and_that_is_written_down(team: Clients, others: Clients) -> None:
+    operator, admin = await team.of("operator"), await team.of("admin")
+    elsewhere = {"X-Workspace": str(others.workspace_id)}
+    await (await others.of("admin")).post("/api/leads", json={"email": "a@other.test"})
+
+    seen = await operator.get("/api/leads", headers=elsewhere)
+    forbidden = await admin.get("/api/leads", headers=elsewhere)
+    missing = [await operator.get("/api/leads", headers={"X-Workspace": value}) for value in (UNKNOWN, "x")]
+
+    assert [lead["email"] for lead in seen.json()["items"]] == ["a@other.test"]
+    assert (await operator.get("/api/leads")).json()["items"] == []
+    assert forbidden.status_code == 403
+    assert [m.status_code for m in missing] == [404, 404]
+    async with team.runtime.db.transaction(Tenant(others.workspace_id)) as tx:
+        noted = await tx.all("SELECT actor, action FROM audit")
+    assert [tuple(row) for row in noted] == [("operator key", "GET /api/leads")]
+
+
+async def test_a_key_ends_at_once_when_it_is_revoked(team: Clients, admin: httpx.AsyncClient, app: FastAPI) -> None:
+    made = (await admin.post("/api/admin/keys", json={"name": "portal", "role": "viewer"})).json()
+
+    async with browser(app, {"X-API-Key": made["key"]}) as client:
+        before = await client.get("/api/leads")
+        revoked = await admin.delete(f"/api/admin/keys/{made['id']}")
+        after = await client.get("/api/leads")
+
+    assert (before.status_code, revoked.status_code, after.status_code) == (200, 204, 401)
+    await app.state.gatekeeper.note_used()
+    shown = (await admin.get(f"/api/admin/keys/{made['id']}")).json()
+    assert "key" not in shown
+    assert shown["last_used_at"] is not None
+    assert shown["revoked_at"] is not None
+    assert made["key"] not in (await admin.get("/api/admin/keys")).text
+
+
+async def test_an_expired_key_is_refused(team: Clients, admin: httpx.AsyncClient) -> None:
+    past = await admin.post(
+        "/api/admin/keys", json={"name": "x", "role": "viewer", "expires_at": "2020-01-01T00:00:00Z"}
+    )
+    more = await admin.post("/api/admin/keys", json={"name": "x", "role": "operator"})
+
+    assert (past.status_code, more.status_code) == (422, 403)
+
+
+async def test_wrong_keys_are_throttled_but_good_ones_behind_the_same_address_are_not(team: Clients) -> None:
+    app = create_app(runtime=team.runtime)
+    good = await team.key("viewer")
+    async with browser(app) as client:
+        assert (await client.get("/api/leads", headers={"X-API-Key": good})).status_code == 200
+        statuses = [(await client.get("/api/leads", headers={"X-API-Key": f"lk_{i}"})).status_code for i in range(25)]
+        still = await client.get("/api/leads", headers={"X-API-Key": good})
+
+    assert statuses[:20] == [401] * 20
+    assert 429 in statuses[20:]
+    assert still.status_code == 200
+
+
+async def test_a_key_may_not_ask_more_often_than_it_may(team: Clients) -> None:
+    slow = team.runtime.settings.model_copy(update={"rate_per_minute": 5})
+    app = create_app(runtime=replace_settings(team, slow))
+    async with browser(app, {"X-API-Key": await team.key("viewer")}) as client:
+        answers = [await client.get("/api/leads") for _ in range(7)]
+
+    assert [a.status_code for a in answers[:5]] == [200] * 5
+    assert answers[-1].status_code == 429
+    assert int(answers[-1].headers["retry-after"]) >= 1
+
+
+def replace_settings(team: Clients, settings: Any) -> Any:
+    """Returns the runtime under other settings."""
+    return replace(team.runtime, settings=settings)

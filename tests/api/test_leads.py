@@ -1,0 +1,288 @@
+"""Leads over REST: CRUD, versions, refusals, pages."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import httpx
+import pytest
+
+from app.domain import policy
+from tests.api.conftest import Clients
+
+
+async def test_a_lead_is_created_read_changed_replaced_and_deleted(member: httpx.AsyncClient) -> None:
+    made = await member.post("/api/leads", json={"email": "Jan@Example.test", "first_name": "Jan", "custom": {"a": 1}})
+
+    assert made.status_code == 201, made.text
+    lead = made.json()
+    path = made.headers["location"]
+    assert made.headers["etag"] == '"1"'
+    assert path == f"/api/leads/{lead['id']}"
+    assert (lead["email"], lead["full_name"], lead["custom"]) == ("jan@example.test", "Jan", {"a": 1})
+
+    read = await member.get(path)
+    assert (read.json(), read.headers["etag"]) == (lead, '"1"')
+    assert (await member.get(path, headers={"If-None-Match": '"1"'})).status_code == 304
+
+    changed = await member.patch(path, json={"title": "CEO", "first_name": None})
+    assert (changed.status_code, changed.json()["title"], changed.json()["version"]) == (200, "CEO", 2)
+
+    replaced = await member.put(path, json={"email": "jan@example.test", "deal_value": 12.5})
+    assert (replaced.json()["title"], replaced.json()["deal_value"]) == (None, 12.5)
+
+    assert (await member.delete(path)).status_code == 204
+    gone = await member.get(path)
+    assert (gone.status_code, gone.json()["detail"]) == (404, f"Lead {lead['id']} was deleted: restore it first.")
+
+
+async def test_a_merge_patch_may_say_what_it_is(member: httpx.AsyncClient) -> None:
+    path = (await member.post("/api/leads", json={"email": "a@x.test"})).headers["location"]
+
+    found = await member.patch(
+        path, content=b'{"title":"CTO"}', headers={"Content-Type": "application/merge-patch+json"}
+    )
+
+    assert found.json()["title"] == "CTO"
+
+
+async def test_a_lost_update_is_refused(member: httpx.AsyncClient) -> None:
+    path = (await member.post("/api/leads", json={"email": "a@x.test"})).headers["location"]
+    await member.patch(path, json={"title": "CTO"})
+
+    late = await member.patch(path, json={"title": "CEO"}, headers={"If-Match": '"1"'})
+    wrong = await member.patch(path, json={"title": "CEO"}, headers={"If-Match": "yesterday"})
+    right = await member.patch(path, json={"title": "CEO"}, headers={"If-Match": '"2"'})
+
+    assert (late.status_code, late.headers["etag"], late.json()["version"]) == (412, '"2"', 2)
+    assert wrong.status_code == 412
+    assert (right.status_code, right.headers["etag"]) == (200, '"3"')
+
+
+async def test_a_known_address_is_a_conflict_that_names_the_lead(member: httpx.AsyncClient) -> None:
+    lead = (await member.post("/api/leads", json={"email": "a@x.test"})).json()
+
+    again = await member.post("/api/leads", json={"email": " A@x.test"})
+
+    assert (again.status_code, again.json()["lead_id"]) == (409, lead["id"])
+
+
+REFUSED: list[tuple[dict[str, Any], str, str]] = [
+    ({"nope": 1}, "/nope", "There is no field 'nope'."),
+    ({"email_open_count": 1}, "/email_open_count", "This field is read-only: it is kept by the sync."),
+    ({"id": "x"}, "/id", "There is no field 'id'."),
+    ({"status": "happy"}, "/status", "There is no status 'happy'"),
+    ({"status": None}, "/status", "A lead always has a status"),
+    ({"email": "no address"}, "/email", ""),
+    ({"title": "x" * 10_001}, "/title", "It has 10,001 characters; 10,000 is the most."),
+    ({"custom": []}, "/custom", "It is an object of keys and values."),
+    ({"custom": {"": 1}}, "/custom", "Each of its keys has 1 to 200 characters."),
+    ({"next_action_date": "soon"}, "/next_action_date", ""),
+    ({"deal_value": "much"}, "/deal_value", ""),
+]
+
+
+@pytest.mark.parametrize(
+    ("body", "pointer", "sentence"), REFUSED, ids=[str(next(iter(r[0]))) + r[2][:9] for r in REFUSED]
+)
+async def test_what_cannot_be_taken_is_refused_by_name(
+    member: httpx.AsyncClient, body: dict[str, Any], pointer: str, sentence: str
+) -> None:
+    answer = await member.post("/api/leads", json=body)
+
+    assert answer.status_code == 422
+    assert answer.headers["content-type"] == "application/problem+json"
+    assert [e["pointer"] for e in answer.json()["errors"]] == [pointer]
+    assert answer.json()["errors"][0]["detail"].startswith(sentence)
+
+
+BROKEN: list[bytes] = [
+    b'{"deal_value": NaN}',
+    b'{"deal_value": Infinity}',
+    b'{"title": "\\ud800"}',
+    b'{"title": "a\\u0000b"}',
+    b'{"a\\u0000b": 1}',
+    b'{"title": "\xff"}',
+    b"{",
+    b"[1]",
+    b"null",
+    b"7",
+    b'{"metadata": ' + b'{"a":' * 100 + b"1" + b"}" * 101,
+    b"[" * 100_000,
+    b'{"deal_value": 123456789012345678901234567890}',
+    b'{"deal_value": 1e300}',
+    b'{"deal_value": 1e15}',
+]
+
+
+@pytest.mark.parametrize("body", BROKEN, ids=lambda b: repr(b[:24]))
+async def test_a_broken_body_is_answered_with_one_sentence(member: httpx.AsyncClient, body: bytes) -> None:
+    answer = await member.post("/api/leads", content=body, headers={"Content-Type": "application/json"})
+
+    assert answer.status_code in (400, 422), answer.text
+    assert set(answer.json()) >= {"type", "title", "status", "detail", "errors", "request_id"}
+    assert answer.json()["request_id"] == answer.headers["x-request-id"]
+
+
+async def test_a_two_megabyte_note_is_too_large(member: httpx.AsyncClient) -> None:
+    path = (await member.post("/api/leads", json={"email": "a@x.test"})).headers["location"]
+
+    known = await member.post(f"{path}/notes", json={"text": "x" * 2_000_000})
+
+    async def slices() -> Any:
+        for _ in range(20):
+            yield b"x" * 100_000
+
+    unknown = await member.post(f"{path}/notes", content=slices(), headers={"Content-Type": "application/json"})
+
+    assert (known.status_code, unknown.status_code) == (413, 413)
+    assert "1,000,000 bytes" in known.json()["detail"]
+
+
+async def test_a_long_note_within_the_body_limit_is_refused_by_field(member: httpx.AsyncClient) -> None:
+    path = (await member.post("/api/leads", json={"email": "a@x.test"})).headers["location"]
+
+    answer = await member.post(f"{path}/notes", json={"text": "x" * 20_001})
+
+    assert (answer.status_code, answer.json()["errors"][0]["pointer"]) == (422, "/text")
+
+
+async def test_a_walk_over_pages_shows_every_lead_once(member: httpx.AsyncClient) -> None:
+    for i in range(7):
+        await member.post("/api/leads", json={"email": f"{i}@x.test", "status": "replied" if i % 2 else "new"})
+
+    for sort in ("-updated_at", "updated_at", "id"):
+        seen: list[str] = []
+        url: str | None = f"/api/leads?limit=3&sort={sort}&count=exact"
+        while url is not None:
+            answer = await member.get(url)
+            seen += [lead["email"] for lead in answer.json()["items"]]
+            assert answer.json()["count"] == 7
+            url = answer.links["next"]["url"] if answer.json()["next_cursor"] else None
+
+        expected = [f"{i}@x.test" for i in range(7)]
+        assert seen == (expected[::-1] if sort == "-updated_at" else expected)
+
+
+async def test_filters_choose(member: httpx.AsyncClient) -> None:
+    for i, status in enumerate(["new", "replied", "booked"]):
+        await member.post("/api/leads", json={"email": f"{i}@x.test", "status": status, "source": f"s{i}"})
+    await member.post(f"/api/leads/{(await _emails(member, 'email=1@x.test', key='id'))[0]}/claim")
+
+    assert await _emails(member, "status=replied,booked") == ["1@x.test", "2@x.test"]
+    assert await _emails(member, "email=2@X.test") == ["2@x.test"]
+    assert await _emails(member, "source=s0") == ["0@x.test"]
+    assert await _emails(member, "claimed_by[is]=null") == ["0@x.test", "2@x.test"]
+    assert await _emails(member, "claimed_by=noor@team.test") == ["1@x.test"]
+    assert await _emails(member, "updated_at[gte]=2999-01-01T00:00:00Z") == []
+
+
+async def _emails(client: httpx.AsyncClient, query: str, key: str = "email") -> list[str]:
+    answer = await client.get(f"/api/leads?sort=id&{query}")
+    assert answer.status_code == 200, answer.text
+    return [lead[key] for lead in answer.json()["items"]]
+
+
+@pytest.mark.parametrize(
+    ("query", "parameter"),
+    [
+        ("sort=title", "sort"),
+        ("nope=1", "query"),
+        ("limit=201", "limit"),
+        ("limit=x", "limit"),
+        ("cursor=zzz", "cursor"),
+        ("cursor=%00", "cursor"),
+        ("count=some", "count"),
+        ("email=%00", "email"),
+        ("claimed_by[is]=1", "claimed_by[is]"),
+        ("updated_at[gt]=soon", "updated_at[gt]"),
+    ],
+)
+async def test_an_unknown_order_or_filter_is_refused_with_what_is_allowed(
+    member: httpx.AsyncClient, query: str, parameter: str
+) -> None:
+    answer = await member.get(f"/api/leads?{query}")
+
+    assert (answer.status_code, answer.json()["errors"][0]["parameter"]) == (422, parameter)
+
+
+async def test_a_cursor_belongs_to_its_list(member: httpx.AsyncClient) -> None:
+    for i in range(3):
+        await member.post("/api/leads", json={"email": f"{i}@x.test"})
+    cursor = (await member.get("/api/leads?limit=1")).json()["next_cursor"]
+
+    assert (await member.get(f"/api/leads?limit=1&cursor={cursor}")).status_code == 200
+    assert (await member.get(f"/api/leads?limit=1&sort=id&cursor={cursor}")).status_code == 422
+    assert (await member.get(f"/api/leads?limit=1&status=new&cursor={cursor}")).status_code == 422
+
+
+async def test_history_activity_and_explain_tell_the_story(member: httpx.AsyncClient) -> None:
+    path = (await member.post("/api/leads", json={"email": "a@x.test", "title": "CTO"})).headers["location"]
+    await member.patch(path, json={"title": "CEO"})
+    await member.post(f"{path}/notes", json={"text": "Called."})
+    await member.post(f"{path}/claim")
+
+    history = (await member.get(f"{path}/history?limit=3")).json()
+    rest = (await member.get(f"{path}/history?limit=3&cursor={history['next_cursor']}")).json()
+    activity = (await member.get(f"{path}/activity")).json()
+    explained = (await member.get(f"{path}/explain")).json()
+
+    assert [c["version"] for c in history["items"] + rest["items"]] == [4, 3, 2, 1]
+    assert rest["items"][-1]["actor"] == "noor@team.test"
+    assert {a["kind"] for a in activity["items"]} == {"claimed_by", "note.added"}
+    title = explained["fields"]["title"]
+    assert (title["value"], title["source"], title["rule"], title["version"]) == ("CEO", "user", "user", 2)
+    assert explained["fields"]["notes"]["value"] == "Called."
+    assert (await member.get(f"{path}/links")).json() == {"items": []}
+
+
+async def test_claims_belong_to_people(team: Clients, member: httpx.AsyncClient, admin: httpx.AsyncClient) -> None:
+    path = (await member.post("/api/leads", json={"email": "a@x.test"})).headers["location"]
+
+    mine = await member.post(f"{path}/claim")
+    taken = await admin.post(f"{path}/claim")
+    forbidden = await member.post(f"{path}/claim", json={"claimed_by": "zoe@team.test"})
+    nobody = await (await team.of("member")).post(f"{path}/claim")
+    theirs = await (await team.of("member", "zoe@team.test")).post(f"{path}/unclaim")
+    freed = await admin.post(f"{path}/unclaim")
+    given = await admin.post(f"{path}/claim", json={"claimed_by": "zoe@team.test"})
+
+    assert (mine.status_code, mine.json()["claimed_by"]) == (200, "noor@team.test")
+    assert (taken.status_code, taken.json()["claimed_by"]) == (409, "noor@team.test")
+    assert forbidden.status_code == 403
+    assert (nobody.status_code, nobody.json()["errors"][0]["pointer"]) == (422, "/claimed_by")
+    assert theirs.status_code == 409
+    assert freed.json()["claimed_by"] is None
+    assert given.json()["claimed_by"] == "zoe@team.test"
+
+
+async def test_a_merged_lead_leads_to_the_survivor(team: Clients, member: httpx.AsyncClient) -> None:
+    survivor, loser = [(await member.post("/api/leads", json={"email": f"{i}@x.test"})).json()["id"] for i in "ab"]
+    async with team.runtime.db.transaction(team.tenant) as tx:
+        await tx.run("UPDATE lead SET merged_into = $1, deleted_at = now() WHERE id = $2", survivor, loser)
+
+    answers = [
+        await member.get(f"/api/leads/{loser}"),
+        await member.patch(f"/api/leads/{loser}", json={"title": "CEO"}),
+        await member.get(f"/api/leads/{loser}/explain"),
+    ]
+
+    assert {(a.status_code, a.headers["location"]) for a in answers} == {(308, f"/api/leads/{survivor}")}
+
+
+ODD: list[Any] = [
+    None, True, 0, -1, 2**63 - 1, 1e300, 1e15, "", " ", "a\u200b", "\x7f\x01", "💥", "2026-13-45",
+    "0001-01-01T00:00:00+14:00", "9999-12-31T23:59:59.999999-14:00", "http://[::1", "+31", "a@b", [], {}, [[]], ["a", None], {"a.b": [1, {}]}, 1.5,
+]  # fmt: skip
+
+
+async def test_odd_values_are_taken_or_refused_and_what_was_taken_can_be_read(member: httpx.AsyncClient) -> None:
+    path = (await member.post("/api/leads", json={"email": "a@x.test"})).headers["location"]
+    one_of_a_kind = {policy.field(name).kind: name for name in sorted(policy.WRITABLE)}
+
+    for field in (*one_of_a_kind.values(), "custom"):
+        for value in ODD:
+            answer = await member.patch(path, json={field: value})
+            assert answer.status_code in (200, 422), (field, value, answer.text)
+        assert (await member.get(path)).status_code == 200
+        assert (await member.get(f"{path}/explain")).status_code == 200

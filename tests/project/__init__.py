@@ -1,0 +1,1 @@
+"""Promises about the project itself: documents, rules, the command, the image."""

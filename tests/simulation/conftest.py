@@ -1,0 +1,16 @@
+"""A server of each process's own: transactions of other tests would decide when a change becomes visible."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+
+import pytest
+
+from app.lab.simulate import Scratch, scratch
+
+
+@pytest.fixture(scope="session")
+async def place() -> AsyncIterator[Scratch]:
+    """A server where a simulation makes as many migrated databases as it needs."""
+    async with scratch() as made:
+        yield made
