@@ -8,3 +8,7 @@ from __future__ import annotations
 
 class LeadkeeperError(Exception):
     """Something Leadkeeper can explain to the person who asked for it."""
+
+    def __str__(self) -> str:
+        """Returns the message; an error raised without one says what its class says."""
+        return super().__str__() or str(self.__doc__)

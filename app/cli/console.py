@@ -103,14 +103,16 @@ async def runtime(found: Settings) -> AsyncIterator[Runtime]:
 
 
 def listening(host: str, port: int, *, remedy: str) -> socket.socket:
-    """Returns a bound socket; raises `CommandError` where the port is taken or the address is not ours."""
+    """Returns a listening socket; raises `CommandError` where the port is taken or the address is not ours."""
     try:
         family = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0][0]
-        found = socket.socket(family)
-        found.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        found.bind((host, port))
-        # a second listener is refused now, and not when the server starts
-        found.listen(128)
+        with contextlib.ExitStack() as unless_it_works:
+            found = unless_it_works.enter_context(socket.socket(family))
+            found.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            found.bind((host, port))
+            # a second listener is refused now, and not when the server starts
+            found.listen(128)
+            unless_it_works.pop_all()
     except OSError as exc:
         raise CommandError(f"Port {port} of {host} cannot be used ({exc.strerror}): {remedy}.") from exc
     return found

@@ -19,6 +19,8 @@ from app.errors import LeadkeeperError
 
 #: Seconds a worker holds a connection before it must say again that it lives.
 LEASE_SECONDS = 30.0
+#: Seconds a write call may take; the HTTP client gives up on it then.
+WRITE_SECONDS = 20.0
 SOURCES = {"airtable": Source.AIRTABLE, "instantly": Source.INSTANTLY}
 
 
@@ -91,6 +93,11 @@ class Lease:
     until: datetime
     #: how long it lasts without a sign of life
     seconds: float = LEASE_SECONDS
+
+    @property
+    def write_seconds(self) -> float:
+        """How long one write call may take at the most: the lease outlasts it."""
+        return min(WRITE_SECONDS, self.seconds * 2 / 3)
 
     async def fence(self, tx: Tx) -> None:
         """Keeps anybody from taking the connection over until this transaction ends; raises `LeaseLost` if one has."""

@@ -237,6 +237,18 @@ async def put_off(tx: Tx, connection_id: UUID, until: datetime) -> None:
     )
 
 
+async def hurry(tx: Tx, connection_id: UUID, lead_ids: Iterable[UUID]) -> None:
+    """Lets links of leads that were just edited be written at once, also where an earlier write of theirs waits."""
+    await tx.run(
+        "UPDATE link SET next_attempt_at = NULL, attempts = 0 WHERE workspace_id = $1 AND connection_id = $2"
+        " AND lead_id = ANY($3) AND push_due AND next_attempt_at IS NOT NULL AND remote_id IS NOT NULL"
+        " AND NOT jsonb_path_exists(cells, '$.*.sent')",
+        tx.workspace_id,
+        connection_id,
+        list(lead_ids),
+    )
+
+
 async def add_new(tx: Tx, connection_id: UUID, links: Sequence[tuple[UUID, UUID]], mapping_version: int) -> None:
     """Adds links (id, lead) whose records are to be created there."""
     await tx.many(

@@ -66,7 +66,10 @@ def _holds(condition: str, wanted: JSON, values: Mapping[str, JSON], created_by:
         return is_empty(value) is (wanted is None)
     if op == "eq":
         return value in wanted if isinstance(wanted, list) else bool(value == wanted)
-    return value is not None and _COMPARE[op](value, wanted)
+    try:
+        return value is not None and _COMPARE[op](value, wanted)
+    except TypeError:  # a text is neither more nor less than a number
+        return False
 
 
 def _split(condition: str) -> tuple[str, str]:

@@ -113,6 +113,14 @@ class Link:
         else:
             self.cells[name] = rest
 
+    def rebase(self, mapping_version: int) -> None:
+        """Notes the mapping that the base is read under; a field it does not map starts anew if it ever returns."""
+        self.mapping_version = mapping_version
+        fields = self.connection.mapping.fields
+        self.base_remote = {name: value for name, value in self.base_remote.items() if name in fields}
+        self.base_local = {name: value for name, value in self.base_local.items() if name in fields}
+        self.cells = {name: cell for name, cell in self.cells.items() if name in fields}
+
     def copy(self) -> Link:
         """Returns a copy that can be changed without touching this one."""
         return replace(

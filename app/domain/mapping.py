@@ -6,6 +6,7 @@ is stored; it may tighten a rule of the policy, never loosen it.
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import json
 import re
@@ -29,6 +30,8 @@ CRM_ID = "crm_id"
 MODIFIED = "modified_at"
 #: Rules under which a field can go both ways; every other field only comes in.
 TWO_WAY = frozenset({Rule.AUTHORITY, Rule.APPEND, Rule.SET, Rule.DEEP_MERGE})
+#: Rules that compare with a base of both sides, also where a column is only read.
+THREE_WAY = frozenset({Rule.AUTHORITY, Rule.APPEND, Rule.SET})
 #: What a long text cell holds at most, in characters (Airtable's limit).
 CELL_LIMIT = 100_000
 
@@ -109,6 +112,11 @@ class Mapped:
     def kind(self) -> str:
         return policy.field(self.field).kind
 
+    @property
+    def is_one_way(self) -> bool:
+        """Tells whether values only come in, each judged by what it is and not by what both sides agreed on."""
+        return self.direction == "pull" and self.rule not in THREE_WAY
+
     def decode(self, raw: JSON) -> JSON | Missing:
         """Returns the canonical value of a cell; MISSING for an option nobody mapped.
 
@@ -118,7 +126,7 @@ class Mapped:
         if raw is None or raw == "" or raw == []:
             return False if self.kind == "boolean" else None
         if self.values:
-            return self.values.get(str(raw).strip().lower(), MISSING)
+            return self.values.get(_key(str(raw)), MISSING)
         return DECODERS[self.kind](raw)
 
     def encode(self, value: JSON) -> JSON:
@@ -132,7 +140,7 @@ class Mapped:
         if self.kind == "notes":
             value = notes.render(value)
         elif isinstance(value, dict | list) and self.type != "multipleSelects":
-            value = json.dumps(value, ensure_ascii=False)
+            value = ", ".join(value) if self.kind == "set" else json.dumps(value, ensure_ascii=False)
         if isinstance(value, str) and len(value) > CELL_LIMIT:
             raise MappingError(
                 f"{self.field} has {len(value):,} characters; a cell of {self.name} holds {CELL_LIMIT:,}."
@@ -143,7 +151,7 @@ class Mapped:
 
     def _option(self, value: str) -> str:
         for option in self.options:
-            if self.values.get(option.strip().lower()) == value:
+            if self.values.get(_key(option)) == value:
                 return option
         raise MappingError(f"No option of the column {self.name} is mapped to {value!r}: add one there and map it.")
 
@@ -178,9 +186,7 @@ class MappingTable:
                 "type": m.type,
                 "direction": m.direction,
                 "rule": m.rule.value,
-                **(
-                    {"values": {o: m.values[o.lower()] for o in m.options if o.lower() in m.values}} if m.values else {}
-                ),
+                **({"values": {o: m.values[_key(o)] for o in m.options if _key(o) in m.values}} if m.values else {}),
                 **({"options": list(m.options)} if m.options else {}),
             }
             for m in (*self.fields.values(), *self.pseudo.values())
@@ -197,7 +203,7 @@ def load(version: int, rows: Iterable[Mapping[str, JSON]], *, missing: frozenset
             type=row["type"],
             direction=row["direction"],
             rule=Rule(row["rule"]),
-            values={option.lower(): value for option, value in row.get("values", {}).items()},
+            values={_key(option): value for option, value in row.get("values", {}).items()},
             options=tuple(row.get("options", ())),
         )
         for row in rows
@@ -227,9 +233,12 @@ def propose(columns: Sequence[ColumnLike]) -> list[dict[str, JSON]]:
     chosen: dict[str, dict[str, JSON]] = {}
     for column in columns:
         name = DEFAULT_COLUMNS.get(column.name.strip().lower())
-        if name is None or name in chosen or (name == "notes" and column.type == "richText"):
+        if name is None or name in chosen:
             continue
-        chosen[name] = {"field": name, "remote": column.id}
+        row = {"field": name, "remote": column.id}
+        with contextlib.suppress(MappingError):  # a column of that name which cannot carry the field
+            check([row], [column])
+            chosen[name] = row
     return list(chosen.values())
 
 
@@ -289,10 +298,11 @@ def _mapped(name: str, column: ColumnLike, row: Mapping[str, JSON]) -> Mapped:
         raise MappingError(
             f"The column {column.name!r} is rich text, which Airtable rewrites: map notes to a plain long text column."
         )
+    wanted = row.get("values")
     return Mapped(
         field=name, column=column.id, name=column.name, type=column.type, direction=direction,
         rule=_tightened(name, rule, row.get("rule")),
-        values=_values(name, column, row.get("values")), options=column.options,
+        values=_values(name, column, wanted), options=column.options or tuple(wanted or ()),
     )  # fmt: skip
 
 
@@ -314,9 +324,14 @@ def _values(name: str, column: ColumnLike, wanted: JSON) -> dict[str, str]:
             raise MappingError(f"There is no status {unknown[0]!r}: it is one of {', '.join(STATUS_LADDER)}.")
         if column.options and (missing := sorted(set(wanted) - set(column.options))):
             raise MappingError(f"The column {column.name!r} has no option {missing[0]!r}: add it there, or unmap it.")
-        return {str(option).strip().lower(): str(value) for option, value in wanted.items()}
+        return {_key(option): str(value) for option, value in wanted.items()}
     slugs = {option: re.sub(r"[^a-z]+", "_", option.strip().lower()).strip("_") for option in column.options}
-    return {option.strip().lower(): slug for option, slug in slugs.items() if slug in STATUS_LADDER}
+    return {_key(option): slug for option, slug in slugs.items() if slug in STATUS_LADDER}
+
+
+def _key(option: str) -> str:
+    """Options are told apart by their words, not by capitals or spaces around them."""
+    return option.strip().lower()
 
 
 def _status(raw: JSON) -> JSON | Missing:

@@ -216,14 +216,19 @@ def _judge(cell: Cell, seen: Seen | None, here: Here, how: How) -> Verdict:
 
 def _hear_echo(cell: Cell, seen: Seen, how: How) -> Cell:
     """Recognises a value we wrote ourselves: one in flight, or one whose write was given up but landed after all."""
+    ghost = cell.ghost
     if cell.sent is not None:
-        return confirmed(cell, seen.raw, seen.at) if _is_echo(cell.sent, seen, how) else _give_up(cell, seen)
-    if (ghost := cell.ghost) is None:
+        if _is_echo(cell.sent, seen, how):
+            return confirmed(cell, seen.raw, seen.at)
+        cell = _give_up(cell, seen)
+        if cell.state is State.INFLIGHT:
+            return cell
+    if ghost is None:
         return cell
     if seen.at >= ghost.until:
-        return replace(cell, ghost=None)
+        return replace(cell, ghost=None) if cell.ghost is ghost else cell
     if seen.raw != cell.remote and cell.state is not State.HELD and _is_echo(ghost, seen, how):
-        return replace(_settled(cell, seen, ghost.local), fresh=cell.fresh)
+        return _settled(cell, seen, ghost.local)
     return cell
 
 
@@ -252,7 +257,9 @@ def _mark_local_news(cell: Cell, here: Here, how: How) -> Cell:
 
 
 def _is_local_news(cell: Cell, here: Here, how: How) -> bool:
-    return cell.state is State.PENDING or (cell.local is not MISSING and how.freeze(here.value) != cell.local)
+    if cell.local is MISSING:
+        return cell.state is State.PENDING
+    return bool(how.freeze(here.value) != cell.local)
 
 
 def _hear_news(cell: Cell, seen: Seen, here: Here, how: How) -> Verdict:
@@ -370,10 +377,10 @@ def _never_pushed(cell: Cell, verdict: Verdict, seen: Seen | None, here: Here, h
 
 
 def _rebased(cell: Cell, seen: Seen, here: Here, how: How) -> Verdict:
-    """The mapping has changed and the sides differ under the new one: nobody's news, unless the lead's waits already."""
+    """The mapping has changed and the sides differ under the new one: nobody's news, unless the lead's waits."""
     if how.unite is not None:
         return _first_contact(replace(cell, local=MISSING), seen, here, how)
-    if not _is_local_news(cell, here, how):
+    if cell.state is not State.PENDING and not _is_local_news(cell, here, how):
         return Verdict(cell=_diverged(cell, seen, how.freeze(here.value), "the mapping changed"))
     kept = None
     if seen.raw != cell.remote:

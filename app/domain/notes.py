@@ -70,18 +70,17 @@ class _Piece:
 
 
 def _revise(here: list[Entry], piece: _Piece, *, at: str, by: str) -> Entry:
-    """Gives an entry its new text, unless it was changed here as well: then both texts stay."""
+    """Gives an entry its new text, unless it was changed or taken away here as well: then the new text is an entry."""
     assert piece.old is not None
     key, before = piece.old
-    for mine in here:
-        if mine[0] != key or mine[1] == piece.text:
-            continue
-        if mine[1] == before:
-            mine[1] = piece.text
-        else:
-            fresh = entry(piece.text, at=at, by=by)
-            _insert_after(here, key, fresh)
-            return fresh[:2]
+    mine = next((e for e in here if e[0] == key), None)
+    if piece.text == before or (mine is not None and mine[1] == piece.text):
+        return [key, piece.text]
+    if mine is None or mine[1] != before:
+        fresh = entry(piece.text, at=at, by=by)
+        _insert_after(here, key, fresh)
+        return fresh[:2]
+    mine[1] = piece.text
     return [key, piece.text]
 
 

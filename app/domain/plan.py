@@ -41,7 +41,7 @@ _ROUNDS = 4
 
 def plan(lead: Lead, links: Sequence[Link], owners: Owners | None = None) -> list[Action]:
     """Returns everything to be done about a lead, given what its links last observed; changes none of its inputs."""
-    if all(_at_rest(lead, link) for link in links):
+    if all(_at_rest(lead, link) for link in links if link.writing):
         return []
     draft = _Draft(lead.copy(), {link.id: link.copy() for link in links}, owners or {}, [])
     ordered = sorted((link for link in draft.links.values() if link.writing), key=lambda link: link.order)
@@ -73,7 +73,8 @@ def edit(lead: Lead, changes: Mapping[str, JSON], origin: Origin, *, rule: str =
         if unmoved and not (name in draft.lead.untouched or name in draft.lead.derived):
             continue
         clears = is_empty(value) and policy.field(name).clears
-        draft.set(name, value, rule=rule, origin=origin, clears=clears)
+        event_at = origin.at if name == "is_positive_reply" else None
+        draft.set(name, value, rule=rule, origin=origin, clears=clears, event_at=event_at)
     _settle_names(draft, before, given, origin, None, rewrite=True)
     return draft.actions
 
@@ -107,7 +108,7 @@ class _Draft:
             case SetCounter(link=link, field=name, epoch=epoch, count=count):
                 self.links[link].counters.setdefault(name, {})[epoch] = count
             case Rebase(link=link, mapping_version=version):
-                self.links[link].mapping_version = version
+                self.links[link].rebase(version)
             case Reread(link=link):
                 self.links[link].reread = True
             case Refuse() | OpenConflict() | CloseConflict():
@@ -143,35 +144,54 @@ def _at_rest(lead: Lead, link: Link) -> bool:
 def _reconcile(draft: _Draft, link: Link) -> None:
     """Lets one link say what is new, and notes what it has to learn."""
     mapping = link.connection.mapping
-    readable = link.observed_version == mapping.version
+    is_readable = link.observed_version == mapping.version
+    is_rebased = link.mapping_version != mapping.version
     before = dict(draft.lead.values)
     known = len(draft.actions)
+    if is_rebased and is_readable:
+        is_readable = _confirm_first(draft, link)
     seen: dict[str, JSON] = {}
     for name, mapped in mapping.fields.items():
-        raw = link.observed.get(name, MISSING) if readable else MISSING
-        if mapped.direction == "pull":
-            if raw is not MISSING and raw != link.base_remote.get(name, MISSING):
-                _take(draft, link, mapped, raw)
+        raw = link.observed.get(name, MISSING) if is_readable else MISSING
+        if mapped.is_one_way:
+            if raw is not MISSING and raw != link.base_remote.get(name, MISSING) and _take(draft, link, mapped, raw):
                 seen[name] = raw
         elif (
-            name in link.cells
+            is_rebased
+            or name in link.cells
             or raw != link.base_remote.get(name, MISSING)
             or _frozen(name, draft.lead.values.get(name)) != link.base_local.get(name, MISSING)
-            or link.mapping_version != mapping.version
         ):
-            _judge(draft, link, mapped, raw)
+            _judge(draft, link, mapped, raw, is_readable=is_readable)
     if seen:
         draft.emit(Advance(link=link.id, remote=seen))
-    if readable and link.mapping_version != mapping.version:
-        draft.emit(Rebase(link=link.id, mapping_version=mapping.version))
+    if is_rebased and is_readable:
+        _rebase(draft, link)
     _settle_what_moved(draft, link, before, draft.actions[known:])
 
 
-def _judge(draft: _Draft, link: Link, mapped: Mapped, raw: JSON | Missing) -> None:
+def _confirm_first(draft: _Draft, link: Link) -> bool:
+    """Judges, after a change of the mapping, the fields in flight; tells whether the others may be judged too."""
+    fields = link.connection.mapping.fields
+    for name in [name for name, cell in link.cells.items() if cell.state is State.INFLIGHT and name in fields]:
+        _judge(draft, link, fields[name], link.observed.get(name, MISSING), is_readable=True)
+    return not any(cell.state is State.INFLIGHT and name in fields for name, cell in link.cells.items())
+
+
+def _rebase(draft: _Draft, link: Link) -> None:
+    """Moves a link to the mapping its record was read under; fields it no longer maps are forgotten."""
+    fields = link.connection.mapping.fields
+    for name, cell in link.cells.items():
+        if cell.state is State.HELD and name not in fields:
+            draft.emit(CloseConflict(link=link.id, field=name))
+    draft.emit(Rebase(link=link.id, mapping_version=link.connection.mapping.version))
+
+
+def _judge(draft: _Draft, link: Link, mapped: Mapped, raw: JSON | Missing, *, is_readable: bool) -> None:
     """Runs one two-way field through the state machine and notes the verdict."""
     name, cell = mapped.field, link.cell(mapped.field)
-    seen = _seen(link, mapped, raw)
-    here = _here(draft.lead, name)
+    seen = _seen(link, mapped, raw) if is_readable else None
+    here = _here(draft, name)
     verdict = judge(cell, seen, here, _how(draft, link, mapped))
     if verdict.value is not MISSING:
         _accept(draft, link, mapped, verdict)
@@ -191,19 +211,16 @@ def _judge(draft: _Draft, link: Link, mapped: Mapped, raw: JSON | Missing) -> No
 def _accept(draft: _Draft, link: Link, mapped: Mapped, verdict: Verdict) -> None:
     name, value = mapped.field, verdict.value
     old = draft.lead.values.get(name)
-    if mapped.rule is Rule.DEEP_MERGE and isinstance(value, dict) and isinstance(old, dict):
-        value = old | value
     if value == old and name not in draft.lead.untouched | draft.lead.derived:
         return
     losers = () if verdict.conflict is None else ({"value": verdict.conflict.local, "why": verdict.conflict.why},)
     clears = is_empty(value) and policy.field(name).clears
-    origin = Origin(link.connection.source, link.connection.id, link.observed_at)
     event_at = link.observed_at if name == "is_positive_reply" else None
     draft.set(
         name,
         value,
         rule=mapped.rule.value,
-        origin=origin,
+        origin=_origin(link),
         link=link.id,
         losers=losers,
         clears=clears,
@@ -212,27 +229,31 @@ def _accept(draft: _Draft, link: Link, mapped: Mapped, verdict: Verdict) -> None
 
 
 def _seen(link: Link, mapped: Mapped, raw: JSON | Missing) -> Seen | None:
-    """Returns what the observation shows of a field, or None where it shows nothing we can name."""
-    if raw is MISSING:
+    """Returns what the observation shows of a field; None where the record was never looked at."""
+    if not link.observed_at:
         return None
+    value: JSON | Missing = MISSING
     refused = None
-    try:
-        value = mapped.decode(raw)
-    except Unreadable as exc:
-        value, refused = None, str(exc)
-    if value is MISSING:
-        return None
+    if raw is not MISSING:
+        try:
+            value = mapped.decode(raw)
+        except Unreadable as exc:
+            value, refused = None, str(exc)
     return Seen(raw=raw, value=value, at=link.observed_at, refused=refused, modified_at=link.modified_at)
 
 
-def _here(lead: Lead, name: str) -> Here:
+def _here(draft: _Draft, name: str) -> Here:
+    lead = draft.lead
     origin = lead.origins.get(name)
-    from_authority = origin is not None and origin.source is Source.AIRTABLE
+    authority = None
+    if origin is not None and origin.source is Source.AIRTABLE:
+        # a connection that has no record of this lead any more outranks nobody
+        authority = next((k.connection.id for k in draft.links.values() if k.connection.id == origin.connection), None)
     return Here(
         value=lead.values.get(name),
         cleared=name in lead.cleared,
         yields=name in lead.untouched or name in lead.derived,
-        origin=origin.connection if origin and from_authority else None,
+        origin=authority,
         at=origin.at if origin else "",
     )
 
@@ -249,12 +270,16 @@ def _how(draft: _Draft, link: Link, mapped: Mapped) -> How:
 
     elif mapped.rule is Rule.SET:
         unite = rules.unite_sets
+    elif mapped.rule is Rule.DEEP_MERGE and _are_objects(link, mapped, draft.lead.values.get(name)):
+        unite = rules.unite_objects
     return How(
         rule=mapped.rule,
         connection=connection.id,
         strategy=connection.strategy,
         push_only=mapped.direction == "push",
-        outranks=lambda other: connection.rank < ranks.get(other, connection.rank),
+        pull_only=mapped.direction == "pull",
+        clears=policy.field(name).clears,
+        outranks=lambda other: connection.rank < ranks[other],
         taken=lambda value: _taken(draft, name, value),
         same=notes.same if is_notes else _equal,
         freeze=notes.freeze if is_notes else _itself,
@@ -262,6 +287,11 @@ def _how(draft: _Draft, link: Link, mapped: Mapped) -> How:
         rank=ladder.rank,
         rebase=link.mapping_version != connection.mapping.version,
     )
+
+
+def _are_objects(link: Link, mapped: Mapped, here: JSON) -> bool:
+    raw = link.observed.get(mapped.field)
+    return isinstance(here, Mapping) and isinstance(raw, Mapping)
 
 
 def _equal(here: JSON, there: JSON) -> bool:
@@ -287,39 +317,45 @@ def _taken(draft: _Draft, name: str, value: JSON) -> str | None:
     return None
 
 
-def _take(draft: _Draft, link: Link, mapped: Mapped, raw: JSON) -> None:
-    """Runs one incoming field through its rule; the caller advances the base whatever comes out."""
-    lead, name, rule = draft.lead, mapped.field, mapped.rule
-    origin = Origin(link.connection.source, link.connection.id, link.observed_at)
-    if rule is Rule.COUNTER:
-        if int(raw or 0) > link.counters.get(name, {}).get(link.epoch, 0):
-            draft.emit(SetCounter(link=link.id, field=name, epoch=link.epoch, count=int(raw)))
-        return
-    if rule is Rule.EVENT_TIME:
-        _take_event(draft, link, name, raw, origin)
-        return
-    here = lead.values.get(name)
-    if rule is Rule.DEEP_MERGE:
-        value: JSON | Missing = _merge_keys(link, name, here, raw)
-        value = MISSING if value == here else value
-        shown = raw
+def _take(draft: _Draft, link: Link, mapped: Mapped, raw: JSON) -> bool:
+    """Runs one incoming field through its rule; tells whether it was judged, and so is old news from now on."""
+    if mapped.rule is Rule.COUNTER:
+        _take_count(draft, link, mapped.field, raw)
+    elif mapped.rule is Rule.EVENT_TIME:
+        _take_event(draft, link, mapped.field, raw)
+    elif mapped.rule is Rule.DEEP_MERGE:
+        merged = _merge_keys(link, mapped.field, draft.lead.values.get(mapped.field), raw)
+        if merged != draft.lead.values.get(mapped.field):
+            draft.set(mapped.field, merged, rule=mapped.rule.value, origin=_origin(link), link=link.id)
     else:
-        try:
-            shown = mapped.decode(raw) if link.connection.source is Source.AIRTABLE else raw
-        except Unreadable as exc:
-            draft.emit(Refuse(link=link.id, field=name, value=raw, kept=here, reason=str(exc)))
-            return
-        if shown is MISSING or shown == here:
-            return
-        yields = name in lead.untouched or name in lead.derived
-        value = rules.take(rule, here, shown, yields=yields, cleared=name in lead.cleared)
-        if value is not MISSING and (owner := _taken(draft, name, value)) is not None:
-            draft.emit(Refuse(link=link.id, field=name, value=value, kept=here, reason=f"lead {owner} has this value"))
-            return
+        return _take_value(draft, link, mapped, raw)
+    return True
+
+
+def _take_value(draft: _Draft, link: Link, mapped: Mapped, raw: JSON) -> bool:
+    lead, name, rule = draft.lead, mapped.field, mapped.rule
+    here = lead.values.get(name)
+    try:
+        shown = mapped.decode(raw) if link.connection.source is Source.AIRTABLE else raw
+    except Unreadable as exc:
+        draft.emit(Refuse(link=link.id, field=name, value=raw, kept=here, reason=str(exc)))
+        return True
+    if shown is MISSING or shown == here:
+        return shown is not MISSING
+    yields = name in lead.untouched or name in lead.derived
+    value = rules.take(rule, here, shown, yields=yields, cleared=name in lead.cleared)
+    reason = _refusal(rule)
+    if value is not MISSING and (owner := _taken(draft, name, value)) is not None:
+        value, reason = MISSING, f"lead {owner} has this value"
     if value is not MISSING:
-        draft.set(name, value, rule=rule.value, origin=origin, link=link.id)
-    elif not is_empty(shown) and shown != here and rule is not Rule.DEEP_MERGE:
-        draft.emit(Refuse(link=link.id, field=name, value=shown, kept=here, reason=_refusal(rule)))
+        draft.set(name, value, rule=rule.value, origin=_origin(link), link=link.id)
+    elif not is_empty(shown):
+        draft.emit(Refuse(link=link.id, field=name, value=shown, kept=here, reason=reason))
+    return True
+
+
+def _origin(link: Link) -> Origin:
+    return Origin(link.connection.source, link.connection.id, link.observed_at)
 
 
 def _refusal(rule: Rule) -> str:
@@ -333,7 +369,12 @@ def _refusal(rule: Rule) -> str:
     }.get(rule, "an older value than the known one")
 
 
-def _take_event(draft: _Draft, link: Link, name: str, raw: JSON, origin: Origin) -> None:
+def _take_count(draft: _Draft, link: Link, name: str, raw: JSON) -> None:
+    if int(raw or 0) > link.counters.get(name, {}).get(link.epoch, 0):
+        draft.emit(SetCounter(link=link.id, field=name, epoch=link.epoch, count=int(raw)))
+
+
+def _take_event(draft: _Draft, link: Link, name: str, raw: JSON) -> None:
     if not isinstance(raw, Mapping) or raw.get("value") is None:
         return
     here, there, at = draft.lead.values.get(name), bool(raw["value"]), raw.get("at")
@@ -343,12 +384,12 @@ def _take_event(draft: _Draft, link: Link, name: str, raw: JSON, origin: Origin)
             draft.emit(Refuse(link=link.id, field=name, value=there, kept=here, reason=reason))
         return
     if (here, draft.lead.positive_at) != (there, at):
-        draft.set(name, there, rule=Rule.EVENT_TIME.value, origin=origin, link=link.id, event_at=at)
+        draft.set(name, there, rule=Rule.EVENT_TIME.value, origin=_origin(link), link=link.id, event_at=at)
 
 
 def _merge_keys(link: Link, name: str, here: JSON, raw: JSON) -> JSON:
     if not isinstance(raw, Mapping):
-        return raw if raw is not None or here is None else here
+        return here if raw is None or isinstance(here, Mapping) else raw
     if not link.namespace:
         return rules.merge_keys(link.base_remote.get(name, MISSING), here, raw)
     base = {link.namespace: link.base_remote.get(name, {})}
@@ -360,7 +401,7 @@ def _settle_what_moved(draft: _Draft, link: Link, before: Mapping[str, JSON], ac
     moved = {action.field: action for action in actions if isinstance(action, SetField)}
     if not moved:
         return
-    origin = Origin(link.connection.source, link.connection.id, link.observed_at)
+    origin = _origin(link)
     given: set[str] = {name for name in NAMES if name in moved}
     if given:
         rewrite = link.connection.source is Source.AIRTABLE or is_empty(before.get("full_name"))

@@ -77,3 +77,8 @@ def unite_sets(base: JSON | Missing, here: JSON, there: JSON) -> tuple[JSON, JSO
     ours, theirs = set(here or ()), set(there or ())
     united = (ours & theirs) | (ours - before) | (theirs - before)
     return sorted(united) or None, there
+
+
+def unite_objects(base: JSON | Missing, here: JSON, there: JSON) -> tuple[JSON, JSON]:
+    """Returns the keys of both sides, of a key changed on both sides the other side's value, and what is there."""
+    return merge_keys(base, here, there), there

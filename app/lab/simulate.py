@@ -15,11 +15,14 @@ import asyncpg
 from rich.console import Console
 
 from app.db import embedded, migrate
+from app.db.connections import LEASE_SECONDS
 from app.lab.storm import storm
 from app.settings import Settings
 
 #: How often each kind of fault fires at the least in a run of 200 cycles: the rare ones, and all others.
 RARE, LEAST = {"quota": 3, "iterator": 3}, 20
+#: Seconds after which somebody else goes on where a killed instance stopped.
+TAKEOVER = 45.0
 CYCLES, MODEL_STEPS = 200, 1_000_000
 
 
@@ -55,7 +58,7 @@ async def scratch(*, fast_unsafe: bool = True) -> AsyncIterator[Scratch]:
     change becomes visible, and a seed would not give the same trace twice.
     """
     folder = Path(tempfile.mkdtemp(prefix="leadkeeper-simulate-"))
-    folder.chmod(0o711)
+    folder.chmod(0o711)  # noqa: ASYNC240 - a moment, before anything runs
     server = embedded.start(folder / "pg", fast_unsafe=fast_unsafe)
     place = Scratch(server, folder)
     try:
@@ -104,7 +107,7 @@ async def _storm(console: Console, seed: int, cycles: int) -> bool:
 
 
 async def _kills(console: Console, seed: int, kills: int) -> bool:
-    from app.lab.kills import kill_postgres, kill_workers
+    from app.lab.kills import kill_postgres, kill_workers, two_instances
 
     started = time.monotonic()
     async with scratch(fast_unsafe=False) as place:
@@ -112,7 +115,9 @@ async def _kills(console: Console, seed: int, kills: int) -> bool:
         console.print(f"  kills of the worker, {time.monotonic() - started:.0f} s: {outcome}", soft_wrap=True)
         again = await kill_postgres(place, seed, max(1, kills // 5))
         console.print(f"  kills of Postgres, {time.monotonic() - started:.0f} s: {again}", soft_wrap=True)
-    return outcome.holds and again.holds
+        both = await two_instances(place, seed, lease_seconds=LEASE_SECONDS)
+        console.print(f"  two instances: {both}; taken over after {both.takeovers[0]:.1f} s", soft_wrap=True)
+    return outcome.holds and again.holds and both.holds and both.takeovers[0] <= TAKEOVER
 
 
 def _model(console: Console, seed: int) -> bool:

@@ -31,7 +31,7 @@ from app.sandbox.instantly import InstantlySandbox
 from app.sync import run
 from app.sync.job import Adapter
 
-TOKEN, KEY = "patSIMULATED.x", "key-simulated"  # noqa: S105 - the sandboxes' own
+TOKEN, KEY = "patSIMULATED.x", "key-simulated"
 STATUSES = ("New", "Not interested", "Contacted", "Opened", "Clicked", "Replied", "Booked", "Lost", "Won")
 PEOPLE = ("ann@team.test", "ben@team.test")
 CAMPAIGNS = ("Alpha", "Beta", "Gamma", "Delta")

@@ -1,7 +1,7 @@
 """The storm: people edit on all sides while the sync runs, providers fail, workers crash; afterwards everybody agrees.
 
-One seed drives the data, the edits, the faults, the crashes and the clock. Edits happen between any two I/O calls of the
-real stages. An oracle that knows nothing of the sync remembers what must not be lost:
+One seed drives the data, the edits, the faults, the crashes and the clock. Edits happen between any two I/O calls of
+the real stages. An oracle that knows nothing of the sync remembers what must not be lost:
 
 - fields edited on one side only hold the last edit of that side, here and there;
 - every note somebody added is in the lead's notes.
@@ -31,7 +31,9 @@ from app.domain.merge import State
 from app.errors import LeadkeeperError
 from app.lab import agreement
 from app.lab.simulated import CAMPAIGNS, PEOPLE, STATUSES, Crash, Simulated, simulated
+from app.sandbox.airtable import AirtableSandbox
 from app.sandbox.core import Fault, FaultKind
+from app.sandbox.instantly import InstantlySandbox
 from app.sandbox.instantly.store import Refused
 from app.sync import edit
 
@@ -131,7 +133,7 @@ class _Weather:
         """Fills both sandboxes and connects them in fair weather."""
         table, store, rng = self.world.table, self.world.world.instantly.store, self.rng
         for number in range(rows):
-            cells = {
+            cells: dict[str, Any] = {
                 "Full Name": f"Given{number} Family{number}", "Email": f"person{number}@firm{number % 20}.test",
                 "Status": rng.choice(STATUSES), "Company": f"Firm {number % 20}", "Title": f"Title {number}",
                 "Phone": f"06 {10000000 + number}", "Location": "Utrecht", "Industry": "Bikes",
@@ -265,7 +267,10 @@ class _Weather:
             self.world.late.keeps_next = True
             self._late_until = self.world.clock.now() + timedelta(seconds=self.rng.uniform(1, 400))
             return
-        sandboxes = {"api.airtable.com": self.world.world.airtable, "api.instantly.ai": self.world.world.instantly}
+        sandboxes: dict[str, AirtableSandbox | InstantlySandbox] = {
+            "api.airtable.com": self.world.world.airtable,
+            "api.instantly.ai": self.world.world.instantly,
+        }
         sandbox = sandboxes[request.url.host].sandbox
         rng, kind = self.rng, None
         is_list = request.url.path.endswith(("/listRecords", "/leads/list"))
@@ -627,35 +632,31 @@ class _Weather:
             everybody = await tx.all("SELECT id FROM lead WHERE workspace_id = $1", tx.workspace_id)
             here = {lead_id: s.lead for lead_id, s in (await leads.lock(tx, [row["id"] for row in everybody])).items()}
         speaking = {
-            s.link.key: s for s in every if s.lead_id and s.link.writing and not s.gone and not s.ended and not s.is_new
+            s.link.key: here[s.lead_id]
+            for s in every
+            if s.lead_id and s.link.writing and not (s.gone or s.ended or s.is_new or here[s.lead_id].deleted)
         }
-        problems = self.outcome.problems
-        records = self.world.table.records
+        problems, records = self.outcome.problems, self.world.table.records
         for (record_id, column), value in self.oracle.there.items():
-            s = speaking.get(record_id)
-            if record_id not in records or s is None or here[s.lead_id].deleted:  # type: ignore[index]
+            lead = speaking.get(record_id)
+            if record_id not in records or lead is None:
                 continue
-            shown, held = (
-                self.world.table.read(records[record_id]).get(column),
-                here[s.lead_id].values.get(ONLY_THERE[column]),
-            )  # type: ignore[index]
+            shown, held = self.world.table.read(records[record_id]).get(column), lead.values.get(ONLY_THERE[column])
             if (shown, held) != (value, value):
-                problems.append(
-                    f"{record_id} {column} was last edited there: {value!r}, now {shown!r} there, {held!r} here"
-                )
+                what = f"was last edited there: {value!r}, now {shown!r} there, {held!r} here"
+                problems.append(f"{record_id} {column} {what}")
         for (lead_id, name), value in self.oracle.here.items():
-            lead = here[lead_id]
-            if not lead.deleted and lead.values.get(name) != value:
-                problems.append(f"lead {lead_id} {name} was last edited here: {value!r}, now {lead.values.get(name)!r}")
+            held = here[lead_id].values.get(name)
+            if not here[lead_id].deleted and held != value:
+                problems.append(f"lead {lead_id} {name} was last edited here: {value!r}, now {held!r}")
         for lead_id, text in self.oracle.notes_here:
             if not here[lead_id].deleted and text not in (notes.render(here[lead_id].values.get("notes")) or ""):
                 problems.append(f"lead {lead_id} has lost {text!r}")
         for record_id, text in self.oracle.notes_there:
-            s = speaking.get(record_id)
-            if record_id not in records or s is None or (record_id, text) in self.oracle.lost_notes:
+            lead = speaking.get(record_id)
+            if record_id not in records or lead is None or (record_id, text) in self.oracle.lost_notes:
                 continue
-            lead = here[s.lead_id]  # type: ignore[index]
-            if not lead.deleted and text not in (notes.render(lead.values.get("notes")) or ""):
+            if text not in (notes.render(lead.values.get("notes")) or ""):
                 problems.append(f"{record_id} has lost {text!r}")
         emails = Counter(i for lead in here.values() if not lead.deleted for i in strong(lead.values))
         problems += [f"two leads have {identity}" for identity, times in emails.items() if times > 1]

@@ -21,10 +21,6 @@ Mode = Literal["delta", "full", "sweep"]
 Guard = Callable[[], Awaitable[None]]
 
 
-#: Seconds one attempt of a write may take in all: shorter than any lease that covers it.
-WRITE_SECONDS = 20.0
-
-
 class Clock(Protocol):
     """Time, handed in so that a simulation can own it."""
 

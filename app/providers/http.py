@@ -27,7 +27,6 @@ from tenacity import AsyncRetrying, RetryCallState, retry_if_exception_type, sto
 from app.providers.answers import Answer, Explain, Failure, as_instant, parse_http_date, parse_json, plain_text, reason
 from app.providers.base import (
     JSON,
-    WRITE_SECONDS,
     Clock,
     Guard,
     Limiter,
@@ -42,6 +41,8 @@ from app.providers.base import (
 TIMEOUT = httpx.Timeout(connect=5.0, read=30.0, write=10.0, pool=5.0)
 #: seconds one attempt of a read may take in all; httpx's own timeouts are per chunk, so a dripping answer never ends
 DEADLINE = 60.0
+#: the same for a write: shorter than the lease under which it is made
+WRITE_DEADLINE = 20.0
 BODY_LIMIT = 50 * 1024 * 1024
 TEXT_LIMIT = 300
 #: attempts of a read, and the longest wait between two of them
@@ -192,7 +193,7 @@ class Funnel:
     async def _send(self, call: _Call) -> Answer | _Throttled:
         status = 0
         try:
-            async with asyncio.timeout(DEADLINE if call.safe else WRITE_SECONDS):
+            async with asyncio.timeout(DEADLINE if call.safe else WRITE_DEADLINE):
                 response = await self._client.send(self._request(call), stream=True, auth=None, follow_redirects=False)
                 try:
                     content = await _read(response)

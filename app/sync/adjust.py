@@ -79,7 +79,7 @@ async def change(
         # every lead is a candidate again under another filter
         columns |= {"create_policy": filters.check(changes["create"]), "lead_xid": 0}
     if table is not None and "mapping" in changes:
-        columns |= {"mapping": table.dump(), "mapping_version": table.version}
+        columns |= {"mapping": table.dump(), "mapping_version": table.version, "config": _with_all_columns(stored)}
     if _APPLIED & changes.keys():
         columns |= _TURN_ENDS
     if columns:
@@ -92,6 +92,11 @@ async def change(
         await reviews.close_all(tx, "plan", stored.id, why="the mapping has changed")
         if stored.state in ("new", "active"):
             await runs.queue(tx, stored.id, "full", "mapping", requested_by=actor)
+
+
+def _with_all_columns(stored: Stored) -> dict[str, JSON]:
+    """Forgets which columns were missing: they are asked for again."""
+    return {name: value for name, value in stored.config.items() if name != "missing_columns"}
 
 
 async def pause(tx: Tx, connection_id: UUID, *, actor: str) -> None:
@@ -116,7 +121,9 @@ async def resume(tx: Tx, connection_id: UUID, *, actor: str) -> None:
         await connections.change(tx, connection_id, state="new", reason=None)
         await runs.queue(tx, connection_id, "delta", "resume", requested_by=actor)
         return
-    await connections.change(tx, connection_id, state="active", reason=None, next_run_at=tx.now)
+    await connections.change(
+        tx, connection_id, state="active", reason=None, next_run_at=tx.now, config=_with_all_columns(stored)
+    )
     await links.touch_all(tx, connection_id)
 
 

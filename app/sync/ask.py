@@ -11,7 +11,6 @@ from app.db.connections import Stored
 from app.db.session import Tx
 from app.errors import LeadkeeperError
 
-
 _REMEDIES = {"new": "approve its first plan", "paused": "resume it", "stopped": "mend what stopped it and resume it"}
 
 

@@ -16,7 +16,7 @@ from app.db import links, reviews, runs, sweeps
 from app.db.links import StoredLink
 from app.db.session import Tx
 from app.domain.merge import State
-from app.domain.values import is_empty
+from app.domain.values import JSON, is_empty
 from app.errors import LeadkeeperError
 from app.sync.job import Job
 
@@ -85,6 +85,7 @@ async def decide(tx: Tx, item_id: UUID, *, approve: bool, version: int, actor: s
         raise NotInQuarantine
     evidence, connection_id = item["evidence"], item["connection_id"]
     await reviews.decide(tx, item_id, version, {"approved": approve, "by": actor}, actor)
+    options: dict[str, JSON]
     if evidence["what"] == CLEAR:
         options = {"allowed_clears" if approve else "refused_clears": [evidence["field"]]}
         await links.touch_all(tx, connection_id)

@@ -7,7 +7,7 @@ next look at the record tells.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence, Set
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from uuid import UUID
@@ -23,14 +23,12 @@ from app.domain.merge import Cell, Sent, State, confirmed
 from app.domain.policy import Source
 from app.domain.values import JSON, MISSING, is_empty
 from app.errors import LeadkeeperError
-from app.providers.base import WRITE_SECONDS, Guard, ProviderError, Record, Rejected, Uncertain
+from app.providers.base import Guard, ProviderError, Record, Rejected, Uncertain
 from app.sync import reconcile
 from app.sync.job import Job, instant
 
 #: Seconds after which what we read of a record is too old to write on.
 FRESH_SECONDS = 3.0
-#: Seconds one write call may take at the most; the lease outlasts it.
-CALL_SECONDS = WRITE_SECONDS
 #: Seconds before a refused write is tried again; doubled each time.
 BACKOFF, LONGEST_BACKOFF = 30.0, 6 * 60 * 60.0
 
@@ -94,7 +92,7 @@ def _encode(mapped: Mapped, shown: JSON, value: JSON) -> JSON:
 
 async def store(tx: Tx, job: Job, outgoing: Sequence[Outgoing], action: str) -> None:
     """Puts the outgoing fields in flight, and writes the attempt down, before anything leaves."""
-    latest = tx.now + timedelta(seconds=FRESH_SECONDS + CALL_SECONDS)
+    latest = tx.now + timedelta(seconds=FRESH_SECONDS + job.lease.write_seconds)
     for out in outgoing:
         for name, (encoded, value) in out.fields.items():
             cell = out.stored.link.cell(name)
@@ -113,6 +111,7 @@ async def store(tx: Tx, job: Job, outgoing: Sequence[Outgoing], action: str) -> 
     await links.delay(tx, ids, until=latest, failed=action == "create", error=None)
     rows = [(out.attempt_id, UUID(out.stored.link.id), UUID(out.lead.id), action, out.cells) for out in outgoing]
     await history.attempt(tx, job.id, job.run_id, rows)
+    await job.progress(tx, "push")
 
 
 def _ride_along(job: Job, out: Outgoing, now: str) -> dict[str, JSON]:
@@ -133,7 +132,7 @@ async def send(job: Job, outgoing: Sequence[Outgoing], call: Call, read_at: date
     started = await job.db.now()
 
     async def guard() -> None:
-        now = await job.lease.ensure(CALL_SECONDS + 5)
+        now = await job.lease.ensure(job.lease.write_seconds * 1.25)
         if now - read_at > timedelta(seconds=FRESH_SECONDS):
             raise StaleRead
 
@@ -146,6 +145,9 @@ async def send(job: Job, outgoing: Sequence[Outgoing], call: Call, read_at: date
             middle = len(outgoing) // 2
             await send(job, outgoing[:middle], call, read_at)
             await send(job, outgoing[middle:], call, read_at)
+        elif (rest := without_culprit(outgoing[0], exc)) is not None:
+            await _give_up(job, outgoing, "not sent", str(exc), fields=set(outgoing[0].fields) - set(rest.fields))
+            await send(job, [rest], call, read_at)
         else:
             await _give_up(job, outgoing, "refused", str(exc))
     except Uncertain as exc:
@@ -155,6 +157,28 @@ async def send(job: Job, outgoing: Sequence[Outgoing], call: Call, read_at: date
         raise
     else:
         await _confirm(job, outgoing, records, started)
+
+
+def without_culprit(out: Outgoing, exc: Rejected) -> Outgoing | None:
+    """Returns what can still be written once the field that was refused is left out; None where that is not known."""
+    mapping = out.stored.link.connection.mapping
+    culprits = {name for name, (encoded, _) in out.fields.items() if _is_culprit(mapping.fields[name], encoded, exc)}
+    if not culprits or not set(out.fields) - culprits:
+        return None
+    columns = {mapping.fields[name].column for name in culprits}
+    return replace(
+        out,
+        cells={column: value for column, value in out.cells.items() if column not in columns},
+        fields={name: sent for name, sent in out.fields.items() if name not in culprits},
+        blocked=out.blocked | dict.fromkeys(culprits, str(exc)),
+    )
+
+
+def _is_culprit(mapped: Mapped, encoded: JSON, exc: Rejected) -> bool:
+    """Tells whether a refusal is about this field: it names the column, or an option only this field wanted."""
+    option = exc.details.get("option")
+    wanted = encoded if isinstance(encoded, list) else [encoded]
+    return exc.column in (mapped.column, mapped.name) or (option is not None and option in wanted)
 
 
 async def _confirm(job: Job, outgoing: Sequence[Outgoing], records: Sequence[Record], started: datetime) -> None:
@@ -178,6 +202,9 @@ async def _confirm(job: Job, outgoing: Sequence[Outgoing], records: Sequence[Rec
         await links.save(tx, settled, at_version={}, own=None)
         ids = [UUID(out.stored.link.id) for out in outgoing]
         await links.delay(tx, ids, until=None, failed=False, error=None)
+        for out in outgoing:
+            if out.blocked:
+                await wait_blocked(tx, out)
         await history.settle_attempts(tx, [out.attempt_id for out in outgoing], "confirmed")
         created = sum(out.stored.is_new for out in outgoing)
         job.count("created_there", created)
@@ -186,21 +213,31 @@ async def _confirm(job: Job, outgoing: Sequence[Outgoing], records: Sequence[Rec
     await reconcile.run_batch(job, ids)
 
 
-async def _give_up(job: Job, outgoing: Sequence[Outgoing], outcome: str, error: str | None) -> None:
-    """The write did not happen, or nobody knows: its values wait for a new look at the record."""
+async def wait_blocked(tx: Tx, out: Outgoing) -> None:
+    """Lets the fields that cannot be written wait, longer each time; any edit of the lead brings them back at once."""
+    until = tx.now + timedelta(seconds=backoff(out.stored.attempts))
+    error = "; ".join(out.blocked.values())
+    await links.delay(tx, [UUID(out.stored.link.id)], until=until, failed=True, error=error)
+
+
+async def _give_up(
+    job: Job, outgoing: Sequence[Outgoing], outcome: str, error: str | None, fields: Set[str] | None = None
+) -> None:
+    """The write did not happen, or nobody knows: its values (or some `fields` of it) wait for a new look."""
     async with job.db.transaction(job.tenant) as tx:
         await job.lease.fence(tx)
         for out, stored in await _locked(tx, job, outgoing):
             for name in out.fields:
                 cell = stored.link.cell(name)
-                if cell.state is State.INFLIGHT and cell.sent is not None:
+                if cell.state is State.INFLIGHT and cell.sent is not None and (fields is None or name in fields):
                     stored.link.put(name, _ended(cell, tx) if outcome == "uncertain" else _unsent(cell))
             stored.error = error
             await links.save(tx, [stored], at_version={}, own=None)
             until = tx.now + timedelta(seconds=backoff(stored.attempts)) if outcome == "refused" else None
             failed = outcome != "not sent" and not stored.is_new
             await links.delay(tx, [UUID(stored.link.id)], until=until, failed=failed, error=error)
-        await history.settle_attempts(tx, [out.attempt_id for out in outgoing], outcome, error)
+        if fields is None:
+            await history.settle_attempts(tx, [out.attempt_id for out in outgoing], outcome, error)
         job.count(f"writes_{outcome.replace(' ', '_')}", len(outgoing))
 
 

@@ -70,9 +70,7 @@ async def _write(job: Job, chunk: Sequence[UUID], read_at: datetime) -> None:
             if out.cells:
                 ready.append(out)
             elif out.blocked:
-                until = tx.now + timedelta(seconds=outgoing.backoff(out.stored.attempts))
-                error = "; ".join(out.blocked.values())
-                await links.delay(tx, [UUID(out.stored.link.id)], until=until, failed=True, error=error)
+                await outgoing.wait_blocked(tx, out)
         await outgoing.store(tx, job, ready, "update")
     if ready:
         await outgoing.send(job, ready, lambda some, guard: _update(job, some, guard), read_at)

@@ -310,6 +310,7 @@ async def _learn(tx: Tx, job: Job, lead_ids: Sequence[UUID]) -> None:
     }
     batch.leads = stale
     await settle(tx, job, batch)
+    await links.hurry(tx, job.id, stale)
     await job.progress(tx, "reconcile", done=len(stale))
 
 

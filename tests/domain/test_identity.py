@@ -1,3 +1,5 @@
+"""Who is who: strong identities, blocked values, matches."""
+
 from __future__ import annotations
 
 from typing import Any

@@ -1,3 +1,5 @@
+"""What an Instantly lead object says about a lead."""
+
 from __future__ import annotations
 
 from typing import Any

@@ -1,3 +1,5 @@
+"""A name in its three fields: derived halves, particles, edits of either side."""
+
 from __future__ import annotations
 
 from typing import Any

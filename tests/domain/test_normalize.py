@@ -1,3 +1,5 @@
+"""Canonical forms: which spellings mean the same, and what cannot be read."""
+
 from __future__ import annotations
 
 import math

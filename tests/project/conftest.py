@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 from collections.abc import Iterator
 from fnmatch import fnmatch
 from pathlib import Path
@@ -29,6 +30,9 @@ def files() -> list[Path]:
 
 
 @pytest.fixture(scope="session")
-def sources(files: list[Path]) -> dict[Path, str]:
-    """The text of every Python file."""
-    return {path: path.read_text(encoding="utf-8") for path in files if path.suffix == ".py"}
+def trees(files: list[Path]) -> dict[str, ast.Module]:
+    """The syntax tree of every Python file that has one, by its path in the repository."""
+    texts = {
+        path.relative_to(ROOT).as_posix(): path.read_text(encoding="utf-8") for path in files if path.suffix == ".py"
+    }
+    return {name: ast.parse(text) for name, text in texts.items() if text}

@@ -117,9 +117,13 @@ async def test_one_refused_record_does_not_stop_the_others(bench: Bench) -> None
     airtable = await bench.airtable()
     for n in range(5):
         claimer = "nobody@else.test" if n == 2 else "ann@team.test"
-        await bench.patch(f"p{n}@x.test", claimed_by=claimer)
+        await bench.patch(f"p{n}@x.test", claimed_by=claimer, title="CTO")
+    await bench.settle()
+    calls = bench.calls()
     await bench.settle()
 
+    assert bench.calls() == calls
+    assert [bench.cell(record, "Title") for record in rows] == ["CTO"] * 5
     claimed = [(bench.cell(record, "Claimed By") or {}).get("email") for record in rows]
     assert claimed == ["ann@team.test", "ann@team.test", None, "ann@team.test", "ann@team.test"]
     assert (await bench.link(airtable, rows[2])).error

@@ -11,7 +11,7 @@ from starlette.responses import Response
 from app.api import running
 from app.api.deps import ADMIN, Current, Once, Running, Session
 from app.api.describe import refuses
-from app.api.schemas.admin import (
+from app.api.schemas.connection import (
     Connection,
     Connections,
     ConnectionSettings,

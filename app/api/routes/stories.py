@@ -12,8 +12,8 @@ from app.api import paging
 from app.api.deps import READ, Session
 from app.api.describe import refuses
 from app.api.routes.leads import present
-from app.api.schemas.lead import Activities, Explanation, History, LeadLinks
 from app.api.schemas.shape import answer
+from app.api.schemas.story import Activities, Explanation, History, LeadLinks
 from app.api.strict import StrictRoute
 from app.db import lead_queries
 from app.sync import explain as explaining

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 from starlette.responses import Response
 
 
@@ -33,3 +33,12 @@ def example(**content: Any) -> ConfigDict:
 def answer(content: BaseModel, status: int = 200, headers: dict[str, str] | None = None) -> Response:
     """Renders an answer."""
     return Response(content.model_dump_json(by_alias=True), status, headers, "application/json")
+
+
+def _named(text: str) -> str:
+    if not text.strip():
+        raise ValueError("It needs at least one letter.")
+    return text.strip()
+
+
+Name = Annotated[str, Field(min_length=1, max_length=200), AfterValidator(_named)]

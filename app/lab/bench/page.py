@@ -73,16 +73,16 @@ async def page(bench: Bench) -> list[Figure]:
                 bench.say(f"page {number + 1}")
                 records = _edited(scene, pages[number % len(pages)], number)
                 pages[number % len(pages)] = records
-                one = replace(job, adapter=replace(job.adapter, provider=OnePage(_page(job, records, scene))))
+                job.adapter = replace(job.adapter, provider=OnePage(_page(records, scene)))
                 started, spent = perf_counter(), process_time()
-                await pull.pull(one, "delta")
+                await pull.pull(job, "delta")
                 pulled = perf_counter()
-                await reconcile.reconcile(one)
+                await reconcile.reconcile(job)
                 reconciles.append((perf_counter() - pulled) * 1000)
                 pulls.append((pulled - started) * 1000)
                 busy.append((process_time() - spent) * 1000)
-                if one.counters["leads_changed"] != CHANGED * (number + 1):
-                    raise AssertionError(f"a page changed other leads than its {CHANGED}: {one.counters}")
+                if job.counters["leads_changed"] != CHANGED * (number + 1):
+                    raise AssertionError(f"a page changed other leads than its {CHANGED}: {job.counters}")
     pulls, reconciles = pulls[3:], reconciles[3:]
     whole = [a + b for a, b in zip(pulls, reconciles, strict=True)]
     note = (
@@ -111,5 +111,5 @@ def _edited(scene: Scene, records: Sequence[Record], number: int) -> list[Record
     ]
 
 
-def _page(_job: Job, records: list[Record], scene: Scene) -> Page:
+def _page(records: list[Record], scene: Scene) -> Page:
     return Page(records=records, next=None, server_time=instant(scene.table.store.clock.now()))

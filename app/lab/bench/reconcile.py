@@ -88,7 +88,8 @@ async def _make_dirty(scene: Scene) -> None:
     )
     await scene.run(
         "UPDATE lead l SET title = 'Here ' || $1::text, version = version + 1, sync_version = sync_version + 1,"
-        " updated_at = now(), changed_xid = pg_current_xact_id()::text::bigint FROM link k WHERE k.workspace_id = l.workspace_id"
+        " updated_at = now(), changed_xid = pg_current_xact_id()::text::bigint FROM link k"
+        " WHERE k.workspace_id = l.workspace_id"
         " AND k.lead_id = l.id AND (hashtext(k.remote_key) & 1) = 1",
         stamp,
     )
