@@ -100,7 +100,7 @@ _server: Server | None = None
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    global _server
+    global _server  # noqa: PLW0603 - pytest hooks share nothing else
     configure("ERROR")
     if not hasattr(config, "workerinput") and not config.option.collectonly:
         _server = Server()

@@ -257,9 +257,7 @@ def _mark_local_news(cell: Cell, here: Here, how: How) -> Cell:
 
 
 def _is_local_news(cell: Cell, here: Here, how: How) -> bool:
-    if cell.local is MISSING:
-        return cell.state is State.PENDING
-    return bool(how.freeze(here.value) != cell.local)
+    return cell.local is MISSING or bool(how.freeze(here.value) != cell.local)
 
 
 def _hear_news(cell: Cell, seen: Seen, here: Here, how: How) -> Verdict:
@@ -347,9 +345,10 @@ def _refused(cell: Cell, seen: Seen, here: Here, how: How, reason: str) -> Verdi
 
     The lead's value is written back where both sides are authorities, unless the same refused value keeps coming back.
     """
-    if _is_local_news(cell, here, how):
+    if cell.remote is not MISSING and _is_local_news(cell, here, how):
         return Verdict(cell=_pending(cell, seen, cell.local), refused=reason)
-    if how.rule is Rule.AUTHORITY and not how.push_only and cell.remote is not MISSING and not is_empty(here.value):
+    says_something = not is_empty(here.value) and not (here.yields and cell.remote is MISSING)
+    if how.rule is Rule.AUTHORITY and not how.push_only and says_something:
         known = cell.flapping
         if known is None or known.replaced != seen.raw or seen.at >= later(known.since, FLAP_SECONDS):
             known = Flapping(replaced=seen.raw, since=seen.at)
@@ -385,7 +384,8 @@ def _rebased(cell: Cell, seen: Seen, here: Here, how: How) -> Verdict:
     kept = None
     if seen.raw != cell.remote:
         why = "the mapping changed while the lead's value was on its way"
-        kept = Conflict(base=cell.local, local=here.value, remote=seen.value, winner="local", why=why)
+        remote = seen.raw if seen.refused else seen.value
+        kept = Conflict(base=cell.local, local=here.value, remote=remote, winner="local", why=why)
     return Verdict(cell=_pending(cell, seen, cell.local), conflict=kept)
 
 

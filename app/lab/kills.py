@@ -196,7 +196,8 @@ class Arena:
                 " AND c.lease_until > clock_timestamp() ORDER BY r.started_at LIMIT 1"
             )
             sent = await tx.value(
-                "SELECT count(*) FROM write_attempt WHERE outcome = 'sent' AND at > clock_timestamp() - interval '0.5 s'"
+                "SELECT count(*) FROM write_attempt WHERE outcome = 'sent'"
+                " AND at > clock_timestamp() - interval '0.5 s'"
             )
             if row is None:
                 return None

@@ -77,9 +77,9 @@ def rounded(value: float) -> float:
 def show(figures: Sequence[Figure]) -> Table:
     """Returns the figures as a table."""
     table = Table(box=None, padding=(0, 2, 0, 0))
-    for title, justify in (("figure", "left"), ("value", "right"), ("unit", "left"), ("floor", "right"),
-                           ("ratio", "right"), ("target", "left"), ("how", "left")):  # fmt: skip
-        table.add_column(title, justify="right" if justify == "right" else "left", no_wrap=title != "how")
+    for title in ("figure", "value", "unit", "floor", "ratio", "target", "how"):
+        is_number = title in ("value", "floor", "ratio")
+        table.add_column(title, justify="right" if is_number else "left", no_wrap=title != "how")
     for f in figures:
         table.add_row(f.name, _shown(f.value), f.unit, _shown(f.floor), _shown(f.ratio), f.target, f.note)
     return table
