@@ -109,7 +109,7 @@ async def test_connect_approve_edit_on_both_sides_and_meet(
     async def in_airtable() -> bool:
         rows = (await screen.get("/_sandbox/records", params={"table": table.id})).json()
         [fields] = [row["fields"] for row in rows["records"] if row["id"] == record]
-        return fields.get("Title") == "CTO"
+        return bool(fields.get("Title") == "CTO")
 
     await _until(in_airtable)
 

@@ -85,7 +85,8 @@ def _revise(here: list[Entry], piece: _Piece, *, at: str, by: str) -> Entry:
 
 
 def _insert_after(here: list[Entry], key: str | None, fresh: Entry) -> None:
-    index = next((i for i, e in enumerate(here) if e[0] == key), len(here) - 1)
+    """Puts an entry behind another one (None: in front of all; one that is not here: behind all)."""
+    index = -1 if key is None else next((i for i, e in enumerate(here) if e[0] == key), len(here) - 1)
     here.insert(index + 1, fresh)
 
 

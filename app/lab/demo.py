@@ -16,6 +16,7 @@ from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeEl
 from rich.table import Table
 
 from app.db import connections, keys, leads, links, reviews, runs
+from app.domain.values import JSON
 from app.lab import agreement
 from app.lab.servers import serving, until_ended
 from app.lab.world import World, over_http
@@ -120,23 +121,31 @@ async def _what_to_try(world: World, facts: DemoWorld, url: str, key: str) -> li
     ]
 
 
+async def _connect(
+    world: World, console: Console, kind: str, config: dict[str, JSON], secret: dict[str, str], **settings: JSON
+) -> UUID:
+    """Connects a provider, shows the plan of its first contact, approves it, and sees it applied."""
+    connection_id = await world.connect(kind, config, secret, **settings)
+    async with _progress(world, console, f"Reading {kind.capitalize()} and planning"):
+        await world.settle()
+    await _show_plans(world, console)
+    await world.approve(connection_id)
+    async with _progress(world, console, "Applying the approved plan"):
+        await world.settle()
+        await _settle_late_changes(world)
+    return connection_id
+
+
 async def reconcile(world: World, facts: DemoWorld, console: Console) -> Summary:
     """Connects both providers, approves their plans, and reconciles three times."""
     summary = Summary()
-    airtable = await world.connect(
-        "airtable", {"base_id": facts.base_id, "table_id": facts.table_id}, {"token": facts.token}, create=CREATE
+    airtable = await _connect(
+        world, console, "airtable", {"base_id": facts.base_id, "table_id": facts.table_id}, {"token": facts.token},
+        create=CREATE,
+    )  # fmt: skip
+    instantly = await _connect(
+        world, console, "instantly", {"campaign_ids": None, "pacing_seconds": 0.1}, {"api_key": facts.api_key}
     )
-    instantly = await world.connect(
-        "instantly", {"campaign_ids": None, "pacing_seconds": 0.1}, {"api_key": facts.api_key}
-    )
-    async with _progress(world, console, "Reading both providers and planning"):
-        await world.settle()
-    await _show_plans(world, console)
-    for connection_id in (airtable, instantly):
-        await world.approve(connection_id)
-    async with _progress(world, console, "Applying the approved plans"):
-        await world.settle()
-        await _settle_late_changes(world)
     for _ in range(2):
         async with _progress(world, console, "Reconciling again"):
             summary.again.append(await _again(world, [airtable, instantly]))

@@ -117,6 +117,7 @@ class Hooked(httpx.AsyncBaseTransport):
         except httpx.TransportError:
             await self._moments.reach(f"answer {what}", request)
             raise
+        await response.aread()
         await self._moments.reach(f"answer {what}", request, response)
         return response
 

@@ -712,7 +712,7 @@ class _Oracle:
     def _shown(self, answer: httpx.Response, columns: set[str]) -> None:
         try:
             records = orjson.loads(answer.content)["records"]
-        except (httpx.ResponseNotRead, orjson.JSONDecodeError, KeyError):
+        except (orjson.JSONDecodeError, KeyError):
             return
         for record in records:
             self._unseen -= {(record["id"], column) for column in columns}

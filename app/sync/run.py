@@ -54,10 +54,13 @@ async def turn(db: Database, lease: Lease, open_adapter: OpenAdapter, *, heartbe
 
 
 async def _queue_scheduled(tx: Any, connection: Stored) -> None:
-    """Turns the schedule into a run, unless one waits already."""
-    is_due = connection.next_run_at is not None and connection.next_run_at <= tx.now
-    if connection.state in ("active", "new") and is_due and await runs.open_for(tx, connection.id) is None:
+    """Turns the schedule, or what was changed here, into a run, unless one waits already."""
+    if connection.state not in ("active", "new") or await runs.open_for(tx, connection.id) is not None:
+        return
+    if connection.next_run_at is not None and connection.next_run_at <= tx.now:
         await runs.queue(tx, connection.id, "delta", "schedule")
+    elif connection.state == "active" and connection.pushes and await connections.has_work(tx, connection):
+        await runs.queue(tx, connection.id, "to_remote", "change")
 
 
 async def _work(db: Database, lease: Lease, connection: Stored, open_adapter: OpenAdapter) -> datetime | None:
@@ -66,12 +69,9 @@ async def _work(db: Database, lease: Lease, connection: Stored, open_adapter: Op
         async with open_adapter(db, lease.tenant, connection) as adapter:
             job = Job(db=db, tenant=lease.tenant, connection=connection, adapter=adapter, lease=lease)
             while (run := await _next_run(job)) is not None:
-                next_run_at = await _one_run(job, run)
+                next_run_at = await _one_run(job, run) or next_run_at
                 if job.ended:
-                    return next_run_at
-            if job.connection.state == "active" and job.connection.pushes:
-                await reconcile.reconcile(job)
-                await push.push(job)
+                    break
     except (ProviderError, DatabaseUnavailable) as exc:
         next_run_at = await _failed(db, lease, None, exc)
     return next_run_at
@@ -109,6 +109,8 @@ async def _one_run(job: Job, run: Any) -> datetime | None:
         await job.lease.fence(tx)
         await runs.finish(tx, finished, "done", job.counters)
         await connections.recovered(tx, job.id)
+        if run["kind"] == "to_remote":
+            return None
         return tx.now + timedelta(minutes=job.connection.schedule_minutes)
 
 

@@ -9,7 +9,7 @@ from typing import Any
 from app.domain import mapping, notes
 from app.domain.lead import Action, Connection, Lead, Link, Origin
 from app.domain.mapping import MappingTable
-from app.domain.merge import Cell, Sent, State, Strategy, confirmed
+from app.domain.merge import Cell, Sent, State, Strategy, confirmed, later
 from app.domain.plan import Owners, apply, plan
 from app.domain.policy import DEFAULTS, Source
 from app.domain.values import JSON, MISSING
@@ -119,7 +119,7 @@ def settle(
 
 
 def push(here: Lead, there: Link, name: str, *, answer: JSON = MISSING, at: str = T2) -> Link:
-    """The link after a pending field was written there and the answer was recorded."""
+    """The link after a pending field was written there and the answer, asked for a second before, was recorded."""
     flown = inflight(here, there, name, until=at)
     sent = flown.cell(name).sent
     assert sent is not None
@@ -127,7 +127,7 @@ def push(here: Lead, there: Link, name: str, *, answer: JSON = MISSING, at: str 
     done = flown.copy()
     done.put(name, confirmed(flown.cell(name), shown, at))
     done.observed = {**done.observed, name: shown}
-    done.observed_at = at
+    done.observed_at = later(at, -1)
     return done
 
 

@@ -252,7 +252,7 @@ class Scene:
         """Cleans up after a round, so that the next one meets the same tables."""
         owner = await asyncpg.connect(self.urls.owner)
         try:
-            await owner.execute("VACUUM lead, link, lead_change")
+            await owner.execute("VACUUM (ANALYZE) lead, link, lead_change")
             await owner.execute("CHECKPOINT")
         finally:
             await owner.close()
