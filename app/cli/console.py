@@ -13,6 +13,7 @@ from uuid import UUID
 
 import orjson
 import typer
+import uvloop
 from rich.console import Console
 from rich.table import Table
 
@@ -49,7 +50,8 @@ def fail(sentence: object, code: int = 1) -> NoReturn:
 def run(work: Coroutine[Any, Any, T]) -> T:
     """Runs one piece of work; an error we can explain becomes a sentence: exit code 2 for settings, 1 for the rest."""
     try:
-        return asyncio.run(_in_order(work))
+        with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+            return runner.run(_in_order(work))
     except (SettingsError, checkup.Unusable) as exc:
         fail(exc, 2)
     except LeadkeeperError as exc:
@@ -107,7 +109,7 @@ def listening(host: str, port: int, *, remedy: str) -> socket.socket:
     try:
         family = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0][0]
         with contextlib.ExitStack() as unless_it_works:
-            found = unless_it_works.enter_context(socket.socket(family))
+            found = unless_it_works.enter_context(socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP))
             found.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             found.bind((host, port))
             # a second listener is refused now, and not when the server starts

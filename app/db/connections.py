@@ -5,8 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
+from functools import lru_cache
 from typing import Any
 from uuid import UUID
+
+import orjson
 
 from app.db.leads import instant
 from app.db.session import Database, Tenant, Tx
@@ -66,8 +69,9 @@ class Stored:
         """The mapping, ready for use."""
         if self.provider == "instantly":
             return incoming(Source.INSTANTLY)
-        missing = frozenset(self.config.get("missing_columns", ()))
-        return load(self.mapping_version, self.mapping, missing=missing)
+        return _table(
+            self.mapping_version, orjson.dumps(self.mapping), frozenset(self.config.get("missing_columns", ()))
+        )
 
     @property
     def view(self) -> policy_view.Connection:
@@ -79,6 +83,12 @@ class Stored:
             strategy=Strategy(self.conflict_strategy),
             rank=(self.priority, instant(self.created_at) or "", str(self.id)),
         )
+
+
+@lru_cache(maxsize=256)
+def _table(version: int, rows: bytes, missing: frozenset[str]) -> MappingTable:
+    """Mappings change rarely and are asked for in every transaction."""
+    return load(version, orjson.loads(rows), missing=missing)
 
 
 @dataclass(slots=True)

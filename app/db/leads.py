@@ -234,8 +234,12 @@ async def _keep_aliases(tx: Tx, former: Sequence[tuple[str, str]]) -> None:
     )
 
 
-async def changed_since(tx: Tx, xid: int, after: UUID | None, limit: int) -> tuple[list[UUID], int, bool]:
-    """Returns leads changed by transactions from `xid` on that everybody can see by now, oldest first.
+async def changed_since(
+    tx: Tx, connection_id: UUID, xid: int, after: UUID | None, limit: int, *, creates: bool
+) -> tuple[list[UUID], int, bool]:
+    """Returns leads changed by transactions from `xid` on that a connection has not learnt of, oldest first.
+
+    Those are leads whose link was reconciled with an older version, and with `creates` leads without a link there.
 
     Neither ids nor sequences follow the order of commits; this reads only below the oldest transaction still running,
     so a change that commits late is not passed over. Returns the ids, the transaction to go on from, and whether this
@@ -243,13 +247,19 @@ async def changed_since(tx: Tx, xid: int, after: UUID | None, limit: int) -> tup
     """
     horizon = int(await tx.value("SELECT pg_snapshot_xmin(pg_current_snapshot())::text::bigint"))
     rows = await tx.all(
-        "SELECT id, changed_xid FROM lead WHERE workspace_id = $1 AND (changed_xid, id) > ($2, $3)"
-        " AND changed_xid < $4 ORDER BY changed_xid, id LIMIT $5",
+        "SELECT l.id, l.changed_xid FROM lead l WHERE l.workspace_id = $1 AND (l.changed_xid, l.id) > ($2, $3)"
+        " AND l.changed_xid < $4 AND (EXISTS (SELECT FROM link k WHERE k.workspace_id = $1 AND k.lead_id = l.id"
+        " AND k.connection_id = $6 AND k.writing AND k.reconciled_version < l.sync_version)"
+        " OR ($7 AND l.deleted_at IS NULL AND NOT EXISTS (SELECT FROM link k WHERE k.workspace_id = $1"
+        " AND k.lead_id = l.id AND k.connection_id = $6 AND k.gone_at IS NULL)))"
+        " ORDER BY l.changed_xid, l.id LIMIT $5",
         tx.workspace_id,
         xid if after is not None else xid - 1,
         after if after is not None else UUID(int=2**128 - 1),
         horizon,
         limit,
+        connection_id,
+        creates,
     )
     if len(rows) < limit:
         return [row["id"] for row in rows], horizon, True

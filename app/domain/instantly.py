@@ -129,9 +129,9 @@ def link_key(raw: Mapping[str, JSON]) -> str | None:
 def scrubbed(value: JSON) -> JSON:
     """Is the value as PostgreSQL's jsonb can hold it: no NUL, no lone surrogate, no NaN."""
     if isinstance(value, str):
-        return normalize.scrub(value)
-    if isinstance(value, Mapping):
-        return {normalize.scrub(str(key)): scrubbed(item) for key, item in value.items()}
+        return value if value.isascii() and "\0" not in value else normalize.scrub(value)
+    if isinstance(value, dict):
+        return {scrubbed(str(key)): scrubbed(item) for key, item in value.items()}
     if isinstance(value, list):
         return [scrubbed(item) for item in value]
     return None if isinstance(value, float) and not math.isfinite(value) else value

@@ -75,7 +75,7 @@ def edit(lead: Lead, changes: Mapping[str, JSON], origin: Origin, *, rule: str =
         clears = is_empty(value) and policy.field(name).clears
         event_at = origin.at if name == "is_positive_reply" else None
         draft.set(name, value, rule=rule, origin=origin, clears=clears, event_at=event_at)
-    _settle_names(draft, before, given, origin, None, rewrite=True)
+    _settle_names(draft, before, given, origin, None)
     return draft.actions
 
 
@@ -138,6 +138,7 @@ def _at_rest(lead: Lead, link: Link) -> bool:
         and not link.cells
         and link.observed == link.base_remote
         and link.mapping_version == link.connection.mapping.version
+        and all(link.epoch in epochs for epochs in link.counters.values())
     )
 
 
@@ -153,6 +154,8 @@ def _reconcile(draft: _Draft, link: Link) -> None:
     seen: dict[str, JSON] = {}
     for name, mapped in mapping.fields.items():
         raw = link.observed.get(name, MISSING) if is_readable else MISSING
+        if mapped.rule is Rule.COUNTER:
+            _take_count(draft, link, name, raw)
         if mapped.is_one_way:
             if raw is not MISSING and raw != link.base_remote.get(name, MISSING) and _take(draft, link, mapped, raw):
                 seen[name] = raw
@@ -320,8 +323,8 @@ def _taken(draft: _Draft, name: str, value: JSON) -> str | None:
 def _take(draft: _Draft, link: Link, mapped: Mapped, raw: JSON) -> bool:
     """Runs one incoming field through its rule; tells whether it was judged, and so is old news from now on."""
     if mapped.rule is Rule.COUNTER:
-        _take_count(draft, link, mapped.field, raw)
-    elif mapped.rule is Rule.EVENT_TIME:
+        return True  # counted already
+    if mapped.rule is Rule.EVENT_TIME:
         _take_event(draft, link, mapped.field, raw)
     elif mapped.rule is Rule.DEEP_MERGE:
         merged = _merge_keys(link, mapped.field, draft.lead.values.get(mapped.field), raw)
@@ -369,8 +372,9 @@ def _refusal(rule: Rule) -> str:
     }.get(rule, "an older value than the known one")
 
 
-def _take_count(draft: _Draft, link: Link, name: str, raw: JSON) -> None:
-    if int(raw or 0) > link.counters.get(name, {}).get(link.epoch, 0):
+def _take_count(draft: _Draft, link: Link, name: str, raw: JSON | Missing) -> None:
+    """A row added again may show the count its predecessor had: news or not, what counts is the epoch."""
+    if raw is not MISSING and int(raw or 0) > link.counters.get(name, {}).get(link.epoch, 0):
         draft.emit(SetCounter(link=link.id, field=name, epoch=link.epoch, count=int(raw)))
 
 
@@ -404,22 +408,33 @@ def _settle_what_moved(draft: _Draft, link: Link, before: Mapping[str, JSON], ac
     origin = _origin(link)
     given: set[str] = {name for name in NAMES if name in moved}
     if given:
-        rewrite = link.connection.source is Source.AIRTABLE or is_empty(before.get("full_name"))
-        rewrite = rewrite or "full_name" in draft.lead.derived
-        _settle_names(draft, before, given, origin, link.id, rewrite=rewrite)
+        is_authority = link.connection.source is Source.AIRTABLE
+        _settle_names(draft, before, given, origin, link.id, kept=frozenset() if is_authority else _given_names(draft))
     if "claimed_by" in moved and "claimed_at" not in moved:
         _regenerate_claim_time(draft, link, origin)
 
 
+def _given_names(draft: _Draft) -> frozenset[str]:
+    """The name fields that somebody gave; a tool that fills another one rewrites none of these."""
+    values, derived = draft.lead.values, draft.lead.derived
+    return frozenset(name for name in NAMES if not is_empty(values.get(name)) and name not in derived)
+
+
 def _settle_names(
-    draft: _Draft, before: Mapping[str, JSON], given: set[str], origin: Origin, link: str | None, *, rewrite: bool
+    draft: _Draft,
+    before: Mapping[str, JSON],
+    given: set[str],
+    origin: Origin,
+    link: str | None,
+    *,
+    kept: frozenset[str] = frozenset(),
 ) -> None:
-    """Derives the name fields nobody gave. A tool that filled a half never rewrites a full name somebody gave."""
-    if not given or not rewrite:
+    """Derives the name fields nobody gave."""
+    if not given:
         return
     after = {name: draft.lead.values.get(name) for name in NAMES}
     now = dict(after)
-    derived = names.settle(before, after, given, draft.lead.derived, cleared=draft.lead.cleared)
+    derived = names.settle(before, after, given, draft.lead.derived, cleared=draft.lead.cleared | kept)
     for name in NAMES:
         if after[name] != now[name] or (name in derived) != (name in draft.lead.derived):
             draft.set(name, after[name], rule="derived", origin=origin, link=link, derived=name in derived)

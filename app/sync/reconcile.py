@@ -268,10 +268,11 @@ def _count(job: Job, actions: Sequence[Action], *, is_new: bool) -> None:
 async def _changed_here(job: Job) -> None:
     """Reconciles links of leads that were changed here, and plans the records that are to be created there."""
     xid, after, finished = job.connection.lead_xid, None, False
+    creates = not job.connection.create_policy.get("never")
     while not finished:
         async with job.db.transaction(job.tenant) as tx:
             await job.lease.fence(tx)
-            ids, xid, finished = await leads.changed_since(tx, xid, after, BATCH)
+            ids, xid, finished = await leads.changed_since(tx, job.id, xid, after, BATCH, creates=creates)
             after = ids[-1] if ids else after
             if ids:
                 await _learn(tx, job, ids)
