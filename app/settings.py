@@ -70,9 +70,6 @@ class Settings(BaseSettings):
         "INFO", alias="LOG_LEVEL", description="The least important log line that is written."
     )
     log_json: bool = Field(False, alias="LOG_JSON", description="Log lines as JSON instead of for reading.")
-    default_region: str = Field(
-        "NL", alias="DEFAULT_REGION", min_length=2, max_length=2, description="Whose phone numbers lack a country code."
-    )
 
     @model_validator(mode="after")
     def _usable(self) -> Settings:

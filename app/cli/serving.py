@@ -28,7 +28,8 @@ def serve(
 ) -> None:
     """Serve the API, and sync in the background."""
     settings = load()
-    run(_serve(settings, host or settings.host, settings.port if port is None else port, scheduler=scheduler))
+    chosen = settings.port if port is None else port
+    run(_serve(settings, host or settings.host, chosen, scheduler=scheduler), serving=True)
 
 
 async def _serve(settings: Settings, host: str, port: int, *, scheduler: bool) -> None:
@@ -57,7 +58,7 @@ async def _serve(settings: Settings, host: str, port: int, *, scheduler: bool) -
 
 def worker() -> None:
     """Sync in the background without serving the API."""
-    run(_work(load()))
+    run(_work(load()), serving=True)
 
 
 async def _work(settings: Settings) -> None:

@@ -4,13 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from typing import TypeVar
 
 from app.domain.mapping import MappingTable
-from app.domain.merge import Cell, Conflict, Strategy
+from app.domain.merge import Cell, Conflict, How, Strategy
 from app.domain.policy import COUNTERS, DEFAULTS, Source
 from app.domain.values import JSON, MISSING
 
-_PLAIN = Cell()
+T = TypeVar("T")
+
+
+def _twin(thing: T) -> T:
+    """A shallow copy of a slotted object, at a fraction of the cost of `dataclasses.replace`."""
+    twin = object.__new__(type(thing))
+    for name in type(thing).__slots__:  # type: ignore[attr-defined]
+        object.__setattr__(twin, name, getattr(thing, name))
+    return twin
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,9 +55,9 @@ class Lead:
 
     def copy(self) -> Lead:
         """Returns a copy that can be changed without touching this one."""
-        return replace(
-            self, values=dict(self.values), origins=dict(self.origins), own_counts=dict(self.own_counts)
-        )  # fmt: skip
+        twin = _twin(self)
+        twin.values, twin.origins, twin.own_counts = dict(self.values), dict(self.origins), dict(self.own_counts)
+        return twin
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -61,6 +70,8 @@ class Connection:
     strategy: Strategy = Strategy.REMOTE_WINS
     #: (priority, creation instant, id): the smaller outranks the greater
     rank: tuple[int, str, str] = (100, "", "")
+    #: the rules its fields meet, made once per field
+    hows: dict[str, How] = field(default_factory=dict, init=False, compare=False, repr=False)
 
 
 @dataclass(slots=True, kw_only=True)
@@ -98,7 +109,8 @@ class Link:
         """Returns everything remembered of a field."""
         remote = self.base_remote.get(name, MISSING)
         local = self.base_local.get(name, MISSING)
-        return replace(self.cells.get(name, _PLAIN), remote=remote, local=local)
+        rest = self.cells.get(name)
+        return Cell(remote=remote, local=local) if rest is None else replace(rest, remote=remote, local=local)
 
     def put(self, name: str, cell: Cell) -> None:
         """Remembers a field; the base apart, so that a record at rest compares in one step."""
@@ -107,29 +119,27 @@ class Link:
                 base.pop(name, None)
             else:
                 base[name] = value
-        rest = replace(cell, remote=MISSING, local=MISSING)
-        if rest == _PLAIN:
+        if cell.is_plain:
             self.cells.pop(name, None)
         else:
-            self.cells[name] = rest
+            self.cells[name] = replace(cell, remote=MISSING, local=MISSING)
 
     def rebase(self, mapping_version: int) -> None:
         """Notes the mapping that the base is read under; a field it does not map starts anew if it ever returns."""
         self.mapping_version = mapping_version
         fields = self.connection.mapping.fields
         self.base_remote = {name: value for name, value in self.base_remote.items() if name in fields}
-        self.base_local = {name: value for name, value in self.base_local.items() if name in fields}
-        self.cells = {name: cell for name, cell in self.cells.items() if name in fields}
+        two_way = {name for name, mapped in fields.items() if not mapped.is_one_way}
+        self.base_local = {name: value for name, value in self.base_local.items() if name in two_way}
+        self.cells = {name: cell for name, cell in self.cells.items() if name in two_way}
 
     def copy(self) -> Link:
         """Returns a copy that can be changed without touching this one."""
-        return replace(
-            self,
-            base_remote=dict(self.base_remote),
-            base_local=dict(self.base_local),
-            cells=dict(self.cells),
-            counters={name: dict(epochs) for name, epochs in self.counters.items()},
-        )
+        twin = _twin(self)
+        twin.base_remote, twin.base_local = dict(self.base_remote), dict(self.base_local)
+        twin.cells = dict(self.cells)
+        twin.counters = {name: dict(epochs) for name, epochs in self.counters.items()}
+        return twin
 
     @property
     def order(self) -> tuple[tuple[int, str, str], str, str]:

@@ -166,6 +166,16 @@ class MappingTable:
     pseudo: Mapping[str, Mapped]
     #: columns that are no longer there: they are neither asked for nor written until the mapping is mended
     missing: frozenset[str] = frozenset()
+    #: the fields by how they are judged, told apart once
+    one_way: tuple[Mapped, ...] = dataclasses.field(init=False, compare=False, repr=False)
+    three_way: tuple[Mapped, ...] = dataclasses.field(init=False, compare=False, repr=False)
+    three_way_names: tuple[str, ...] = dataclasses.field(init=False, compare=False, repr=False)
+
+    def __post_init__(self) -> None:
+        every = self.fields.values()
+        object.__setattr__(self, "one_way", tuple(m for m in every if m.is_one_way))
+        object.__setattr__(self, "three_way", tuple(m for m in every if not m.is_one_way))
+        object.__setattr__(self, "three_way_names", tuple(m.field for m in self.three_way))
 
     def columns(self) -> list[str]:
         """Returns the ids of the columns an observation must show."""

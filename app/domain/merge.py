@@ -89,6 +89,15 @@ class Cell:
     other: JSON = None
     flapping: Flapping | None = None
 
+    @property
+    def is_plain(self) -> bool:
+        """Tells whether nothing is remembered beside the base."""
+        rest = (self.sent, self.ghost, self.fresh, self.reason, self.other, self.flapping)
+        return self.state is State.AGREED and rest == _NOTHING
+
+
+_NOTHING = (None,) * 6
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Seen:
@@ -103,6 +112,8 @@ class Seen:
     refused: str | None = None
     #: the record's own modification time, where the provider tells it
     modified_at: str | None = None
+    #: another lead that has this value already, where a value belongs to one lead only
+    owner: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -116,6 +127,8 @@ class Here:
     yields: bool = False
     #: the authority connection its value came from; None: a person, or no authority
     origin: str | None = None
+    #: the connection that speaks outranks that one
+    outranked: bool = True
     #: when it was set
     at: str = ""
 
@@ -133,14 +146,10 @@ class How:
     pull_only: bool = False
     #: whether an empty is a value of this field
     clears: bool = True
-    #: tells whether this connection outranks the given one
-    outranks: Callable[[str], bool] = lambda _other: True
-    #: tells whether a value belongs to another lead already, and which
-    taken: Callable[[JSON], str | None] = lambda _value: None
     #: canonical agreement of a lead value and an observed one
     same: Callable[[JSON, JSON], bool] = lambda here, there: bool(here == there)
-    #: for rules that unite both sides: (base local, here, there) -> united, and what of it is there already
-    unite: Callable[[JSON | Missing, JSON, JSON], tuple[JSON, JSON]] | None = None
+    #: for rules that unite both sides: (base local, here, there, time) -> united, and what of it is there already
+    unite: Callable[[JSON | Missing, JSON, JSON, str], tuple[JSON, JSON]] | None = None
     #: the ladder's rank, for rule `ladder`
     rank: Callable[[JSON], int] = lambda _value: 0
     #: what a lead value looks like when it stands in a base
@@ -272,8 +281,8 @@ def _hear_news(cell: Cell, seen: Seen, here: Here, how: How) -> Verdict:
         return _refused(cell, seen, here, how, seen.refused)
     if how.push_only:
         return _push_only(cell, seen, here, how)
-    if (owner := how.taken(seen.value)) is not None:
-        return _held(cell, seen, here, "collision", f"another lead ({owner}) has this value")
+    if seen.owner is not None:
+        return _held(cell, seen, here, "collision", f"another lead ({seen.owner}) has this value")
     if cell.remote is MISSING:
         return _first_contact(cell, seen, here, how)
     if how.unite is not None:
@@ -327,7 +336,8 @@ def _accepted(cell: Cell, seen: Seen, here: Here, how: How, conflict: Conflict |
         flapped = _diverged(cell, seen, how.freeze(here.value), reason)
         return Verdict(cell=replace(flapped, flapping=None), refused=reason)
     agreed = _settled(cell, seen, how.freeze(seen.value))
-    return Verdict(cell=replace(agreed, flapping=flapping), value=seen.value, conflict=conflict)
+    agreed = agreed if flapping is cell.flapping else replace(agreed, flapping=flapping)
+    return Verdict(cell=agreed, value=seen.value, conflict=conflict)
 
 
 def _flap(cell: Cell, seen: Seen, here: Here) -> Flapping | None:
@@ -371,7 +381,8 @@ def _never_pushed(cell: Cell, verdict: Verdict, seen: Seen | None, here: Here, h
     # entries and members are told apart by what the other side holds, so that stays their base
     local = how.freeze(here.value) if how.unite is None else news.local
     other = cell.other if seen is None or seen.value is MISSING else seen.raw if seen.refused else seen.value
-    reason = verdict.refused or "this column is only read"
+    known = cell.reason if cell.state is State.DIVERGED else None
+    reason = verdict.refused or known or "this column is only read"
     return replace(verdict, cell=replace(news, state=State.DIVERGED, local=local, reason=reason, other=other))
 
 
@@ -399,7 +410,7 @@ def _ladder(cell: Cell, seen: Seen, here: Here, how: How) -> Verdict:
 def _united(cell: Cell, seen: Seen, here: Here, how: How) -> Verdict:
     """Both sides' additions and removals are taken; what the other side lacks afterwards is pushed."""
     assert how.unite is not None
-    united, there = how.unite(cell.local, here.value, seen.value)
+    united, there = how.unite(cell.local, here.value, seen.value, seen.at)
     value = MISSING if united == here.value else united
     if how.same(united, seen.value):
         return Verdict(cell=_settled(cell, seen, how.freeze(united)), value=value)
@@ -426,7 +437,7 @@ def _held(cell: Cell, seen: Seen, here: Here, reason: str, why: str) -> Verdict:
 
 def _winner(seen: Seen, here: Here, how: How) -> tuple[str | None, str]:
     if here.origin is not None and here.origin != how.connection:
-        if how.outranks(here.origin):
+        if here.outranked:
             return "remote", "this connection outranks the one the lead's value came from"
         return "local", "the lead's value came from a connection that outranks this one"
     match how.strategy:

@@ -39,7 +39,7 @@ def entry(text: str, *, at: str, by: str) -> Entry:
 
 
 def unite(
-    base: JSON | Missing, entries: Sequence[Entry] | None, text: str | None, *, at: str, by: str
+    base: JSON | Missing, entries: Sequence[Entry] | None, text: str | None, at: str, *, by: str
 ) -> tuple[list[Entry], list[Entry]]:
     """Reads a cell that changed from `base` to `text` into the entries here.
 

@@ -8,7 +8,9 @@ a preview, a dry run and the laws cost no extra code, and planning what was appl
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
+from functools import partial
+from itertools import repeat
 from typing import assert_never
 
 from app.domain import ladder, names, notes, policy, rules
@@ -17,6 +19,7 @@ from app.domain.lead import (
     Action,
     Advance,
     CloseConflict,
+    Connection,
     Lead,
     Link,
     OpenConflict,
@@ -36,7 +39,6 @@ from app.domain.values import JSON, MISSING, Missing, is_empty
 
 #: Which lead owns a strong identity.
 Owners = Mapping[Identity, str]
-_ROUNDS = 4
 
 
 def plan(lead: Lead, links: Sequence[Link], owners: Owners | None = None) -> list[Action]:
@@ -45,13 +47,11 @@ def plan(lead: Lead, links: Sequence[Link], owners: Owners | None = None) -> lis
         return []
     draft = _Draft(lead.copy(), {link.id: link.copy() for link in links}, owners or {}, [])
     ordered = sorted((link for link in draft.links.values() if link.writing), key=lambda link: link.order)
-    for _ in range(_ROUNDS):
-        known = len(draft.actions)
-        for link in ordered:
-            _reconcile(draft, link)
-        _sum_counters(draft)
-        if not any(isinstance(action, SetField) for action in draft.actions[known:]):
-            break
+    for link in ordered:
+        _reconcile(draft, link)
+    while [link for link in ordered if _learn(draft, link)]:
+        pass  # what one link said is news for the others; every link says a thing once, so this ends
+    _sum_counters(draft)
     return draft.actions
 
 
@@ -67,7 +67,7 @@ def edit(lead: Lead, changes: Mapping[str, JSON], origin: Origin, *, rule: str =
     """Returns the actions of a person's edit (or an import's first values): canonical values, as given."""
     draft = _Draft(lead.copy(), {}, {}, [])
     given = {name for name in changes if name in NAMES}
-    before = dict(draft.lead.values)
+    before = draft.names()
     for name, value in changes.items():
         unmoved = value == draft.lead.values.get(name)
         if unmoved and not (name in draft.lead.untouched or name in draft.lead.derived):
@@ -87,6 +87,16 @@ class _Draft:
     links: dict[str, Link]
     owners: Owners
     actions: list[Action]
+    #: up to which action each link has learnt what moved
+    known: dict[str, int] = field(default_factory=dict)
+    #: the connections that have a record of this lead
+    connections: dict[str, Connection] = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.connections = {link.connection.id: link.connection for link in self.links.values()}
+
+    def names(self) -> dict[str, JSON]:
+        return {name: self.lead.values.get(name) for name in NAMES}
 
     def emit(self, action: Action) -> None:
         self.actions.append(action)
@@ -118,17 +128,21 @@ class _Draft:
 
 
 def _set_field(lead: Lead, action: SetField) -> None:
-    name = frozenset((action.field,))
-    lead.values[action.field] = action.value
-    lead.origins[action.field] = action.origin
-    lead.untouched -= name
-    lead.derived = lead.derived | name if action.derived else lead.derived - name
-    if action.clears:
-        lead.cleared |= name
-    elif not is_empty(action.value):
-        lead.cleared -= name
-    if action.field == "is_positive_reply":
+    name = action.field
+    lead.values[name] = action.value
+    lead.origins[name] = action.origin
+    lead.untouched = _marked(lead.untouched, name, is_marked=False)
+    lead.derived = _marked(lead.derived, name, is_marked=action.derived)
+    if action.clears or not is_empty(action.value):
+        lead.cleared = _marked(lead.cleared, name, is_marked=action.clears)
+    if name == "is_positive_reply":
         lead.positive_at = action.event_at
+
+
+def _marked(names: frozenset[str], name: str, *, is_marked: bool) -> frozenset[str]:
+    if (name in names) is is_marked:
+        return names
+    return names | {name} if is_marked else names - {name}
 
 
 def _at_rest(lead: Lead, link: Link) -> bool:
@@ -147,37 +161,62 @@ def _reconcile(draft: _Draft, link: Link) -> None:
     mapping = link.connection.mapping
     is_readable = link.observed_version == mapping.version
     is_rebased = link.mapping_version != mapping.version
-    before = dict(draft.lead.values)
-    known = len(draft.actions)
+    before, start = draft.names(), len(draft.actions)
     if is_rebased and is_readable:
         is_readable = _confirm_first(draft, link)
-    seen: dict[str, JSON] = {}
-    for name, mapped in mapping.fields.items():
-        raw = link.observed.get(name, MISSING) if is_readable else MISSING
-        if mapped.rule is Rule.COUNTER:
-            _take_count(draft, link, name, raw)
-        if mapped.is_one_way:
-            if raw is not MISSING and raw != link.base_remote.get(name, MISSING) and _take(draft, link, mapped, raw):
-                seen[name] = raw
-        elif (
-            is_rebased
-            or name in link.cells
-            or raw != link.base_remote.get(name, MISSING)
-            or _frozen(name, draft.lead.values.get(name)) != link.base_local.get(name, MISSING)
-        ):
-            _judge(draft, link, mapped, raw, is_readable=is_readable)
-    if seen:
-        draft.emit(Advance(link=link.id, remote=seen))
+    if is_readable:
+        _take_incoming(draft, link)
+    for mapped in mapping.three_way if is_rebased or not is_readable else _unsettled(draft.lead, link):
+        _judge(draft, link, mapped, is_readable=is_readable)
     if is_rebased and is_readable:
         _rebase(draft, link)
-    _settle_what_moved(draft, link, before, draft.actions[known:])
+    draft.known[link.id] = len(draft.actions)
+    _settle_what_moved(draft, link, before, draft.actions[start:])
+
+
+def _unsettled(lead: Lead, link: Link) -> list[Mapped]:
+    """Returns the fields in which one side differs from the base, or that wait for something."""
+    mapping, cells, absent = link.connection.mapping, link.cells, repeat(MISSING)
+    names = mapping.three_way_names
+    sides = zip(
+        mapping.three_way,
+        map(link.observed.get, names, absent),
+        map(link.base_remote.get, names, absent),
+        map(lead.values.get, names),
+        map(link.base_local.get, names, absent),
+        strict=True,
+    )
+    found = [m for m, there, remote, here, local in sides if there != remote or here != local or m.field in cells]
+    # a base keeps less of the notes than the lead does: entries that look different may be the same
+    return [mapped for mapped in found if mapped.rule is not Rule.APPEND or not _same_notes(lead, link)]
+
+
+def _same_notes(lead: Lead, link: Link) -> bool:
+    here, shown = notes.freeze(lead.values.get("notes")), link.observed.get("notes", MISSING)
+    base = (link.base_remote.get("notes", MISSING), link.base_local.get("notes", MISSING))
+    return (shown, here) == base and "notes" not in link.cells
+
+
+def _learn(draft: _Draft, link: Link) -> bool:
+    """Judges again what the lead has changed since this link was asked; tells whether there was anything."""
+    start = draft.known[link.id]
+    if start == len(draft.actions):
+        return False
+    moved = dict.fromkeys(action.field for action in draft.actions[start:] if isinstance(action, SetField))
+    before, start = draft.names(), len(draft.actions)
+    mapping = link.connection.mapping
+    for mapped in [mapped for mapped in mapping.three_way if mapped.field in moved] if moved else ():
+        _judge(draft, link, mapped, is_readable=link.observed_version == mapping.version == link.mapping_version)
+    draft.known[link.id] = len(draft.actions)
+    _settle_what_moved(draft, link, before, draft.actions[start:])
+    return bool(moved)
 
 
 def _confirm_first(draft: _Draft, link: Link) -> bool:
     """Judges, after a change of the mapping, the fields in flight; tells whether the others may be judged too."""
     fields = link.connection.mapping.fields
     for name in [name for name, cell in link.cells.items() if cell.state is State.INFLIGHT and name in fields]:
-        _judge(draft, link, fields[name], link.observed.get(name, MISSING), is_readable=True)
+        _judge(draft, link, fields[name], is_readable=True)
     return not any(cell.state is State.INFLIGHT and name in fields for name, cell in link.cells.items())
 
 
@@ -190,12 +229,12 @@ def _rebase(draft: _Draft, link: Link) -> None:
     draft.emit(Rebase(link=link.id, mapping_version=link.connection.mapping.version))
 
 
-def _judge(draft: _Draft, link: Link, mapped: Mapped, raw: JSON | Missing, *, is_readable: bool) -> None:
-    """Runs one two-way field through the state machine and notes the verdict."""
+def _judge(draft: _Draft, link: Link, mapped: Mapped, *, is_readable: bool) -> None:
+    """Runs one field through the state machine and notes the verdict."""
     name, cell = mapped.field, link.cell(mapped.field)
-    seen = _seen(link, mapped, raw) if is_readable else None
-    here = _here(draft, name)
-    verdict = judge(cell, seen, here, _how(draft, link, mapped))
+    seen = _seen(draft, link, mapped) if is_readable else None
+    here = _here(draft, link, name)
+    verdict = judge(cell, seen, here, _how(link, mapped, here, seen))
     if verdict.value is not MISSING:
         _accept(draft, link, mapped, verdict)
     if verdict.cell != cell:
@@ -213,9 +252,6 @@ def _judge(draft: _Draft, link: Link, mapped: Mapped, raw: JSON | Missing, *, is
 
 def _accept(draft: _Draft, link: Link, mapped: Mapped, verdict: Verdict) -> None:
     name, value = mapped.field, verdict.value
-    old = draft.lead.values.get(name)
-    if value == old and name not in draft.lead.untouched | draft.lead.derived:
-        return
     losers = () if verdict.conflict is None else ({"value": verdict.conflict.local, "why": verdict.conflict.why},)
     clears = is_empty(value) and policy.field(name).clears
     event_at = link.observed_at if name == "is_positive_reply" else None
@@ -231,10 +267,11 @@ def _accept(draft: _Draft, link: Link, mapped: Mapped, verdict: Verdict) -> None
     )
 
 
-def _seen(link: Link, mapped: Mapped, raw: JSON | Missing) -> Seen | None:
+def _seen(draft: _Draft, link: Link, mapped: Mapped) -> Seen | None:
     """Returns what the observation shows of a field; None where the record was never looked at."""
     if not link.observed_at:
         return None
+    raw = link.observed.get(mapped.field, MISSING)
     value: JSON | Missing = MISSING
     refused = None
     if raw is not MISSING:
@@ -242,82 +279,83 @@ def _seen(link: Link, mapped: Mapped, raw: JSON | Missing) -> Seen | None:
             value = mapped.decode(raw)
         except Unreadable as exc:
             value, refused = None, str(exc)
-    return Seen(raw=raw, value=value, at=link.observed_at, refused=refused, modified_at=link.modified_at)
+    return Seen(
+        raw=raw,
+        value=value,
+        at=link.observed_at,
+        refused=refused,
+        modified_at=link.modified_at,
+        owner=_taken(draft, mapped.field, value),
+    )
 
 
-def _here(draft: _Draft, name: str) -> Here:
+def _here(draft: _Draft, link: Link, name: str) -> Here:
     lead = draft.lead
     origin = lead.origins.get(name)
     authority = None
     if origin is not None and origin.source is Source.AIRTABLE:
         # a connection that has no record of this lead any more outranks nobody
-        authority = next((k.connection.id for k in draft.links.values() if k.connection.id == origin.connection), None)
+        authority = draft.connections.get(origin.connection or "")
     return Here(
         value=lead.values.get(name),
         cleared=name in lead.cleared,
         yields=name in lead.untouched or name in lead.derived,
-        origin=authority,
+        origin=authority.id if authority else None,
+        outranked=authority is None or link.connection.rank < authority.rank,
         at=origin.at if origin else "",
     )
 
 
-def _how(draft: _Draft, link: Link, mapped: Mapped) -> How:
-    connection, name = link.connection, mapped.field
-    ranks = {other.connection.id: other.connection.rank for other in draft.links.values()}
-    is_notes = mapped.rule is Rule.APPEND
-    unite = None
-    if is_notes:
+def _how(link: Link, mapped: Mapped, here: Here, seen: Seen | None) -> How:
+    connection = link.connection
+    how = connection.hows.get(mapped.field)
+    if how is None:
+        how = connection.hows[mapped.field] = _rule_of(connection, mapped)
+    if how.rule is Rule.DEEP_MERGE and seen and isinstance(here.value, Mapping) and isinstance(seen.value, Mapping):
+        how = replace(how, unite=rules.unite_objects)
+    return how if link.mapping_version == connection.mapping.version else replace(how, rebase=True)
 
-        def unite(base: JSON | Missing, here: JSON, there: JSON) -> tuple[JSON, JSON]:
-            return notes.unite(base, here, there, at=link.observed_at, by=connection.id)
 
-    elif mapped.rule is Rule.SET:
-        unite = rules.unite_sets
-    elif mapped.rule is Rule.DEEP_MERGE and _are_objects(link, mapped, draft.lead.values.get(name)):
-        unite = rules.unite_objects
-    return How(
+def _rule_of(connection: Connection, mapped: Mapped) -> How:
+    how = How(
         rule=mapped.rule,
         connection=connection.id,
         strategy=connection.strategy,
         push_only=mapped.direction == "push",
         pull_only=mapped.direction == "pull",
-        clears=policy.field(name).clears,
-        outranks=lambda other: connection.rank < ranks[other],
-        taken=lambda value: _taken(draft, name, value),
-        same=notes.same if is_notes else _equal,
-        freeze=notes.freeze if is_notes else _itself,
-        unite=unite,
+        clears=policy.field(mapped.field).clears,
         rank=ladder.rank,
-        rebase=link.mapping_version != connection.mapping.version,
     )
+    if mapped.rule is Rule.APPEND:
+        unite = partial(notes.unite, by=connection.id)
+        return replace(how, same=notes.same, freeze=notes.freeze, unite=unite)
+    return replace(how, unite=rules.unite_sets) if mapped.rule is Rule.SET else how
 
 
-def _are_objects(link: Link, mapped: Mapped, here: JSON) -> bool:
-    raw = link.observed.get(mapped.field)
-    return isinstance(here, Mapping) and isinstance(raw, Mapping)
-
-
-def _equal(here: JSON, there: JSON) -> bool:
-    return bool(here == there)
-
-
-def _itself(value: JSON) -> JSON:
-    return value
-
-
-def _frozen(name: str, value: JSON) -> JSON:
-    return notes.freeze(value) if name == "notes" else value
-
-
-def _taken(draft: _Draft, name: str, value: JSON) -> str | None:
+def _taken(draft: _Draft, name: str, value: JSON | Missing) -> str | None:
     """Returns the other lead that owns this strong identity, if any."""
-    if not draft.owners or name not in ("email", "linkedin_url") or value is None:
+    if name not in ("email", "linkedin_url") or not draft.owners or value is None or value is MISSING:
         return None
     for identity in strong({name: value}):
         owner = draft.owners.get(identity)
         if owner is not None and owner != draft.lead.id:
             return owner
     return None
+
+
+def _take_incoming(draft: _Draft, link: Link) -> None:
+    """Judges what is new of the fields that only come in."""
+    judged: dict[str, JSON] = {}
+    for mapped in link.connection.mapping.one_way:
+        name, raw = mapped.field, link.observed.get(mapped.field, MISSING)
+        if raw is MISSING:
+            continue
+        if mapped.rule is Rule.COUNTER:
+            _take_count(draft, link, name, raw)
+        if raw != link.base_remote.get(name, MISSING) and _take(draft, link, mapped, raw):
+            judged[name] = raw
+    if judged:
+        draft.emit(Advance(link=link.id, remote=judged))
 
 
 def _take(draft: _Draft, link: Link, mapped: Mapped, raw: JSON) -> bool:
@@ -372,9 +410,9 @@ def _refusal(rule: Rule) -> str:
     }.get(rule, "an older value than the known one")
 
 
-def _take_count(draft: _Draft, link: Link, name: str, raw: JSON | Missing) -> None:
+def _take_count(draft: _Draft, link: Link, name: str, raw: JSON) -> None:
     """A row added again may show the count its predecessor had: news or not, what counts is the epoch."""
-    if raw is not MISSING and int(raw or 0) > link.counters.get(name, {}).get(link.epoch, 0):
+    if int(raw or 0) > link.counters.get(name, {}).get(link.epoch, 0):
         draft.emit(SetCounter(link=link.id, field=name, epoch=link.epoch, count=int(raw)))
 
 
@@ -387,8 +425,7 @@ def _take_event(draft: _Draft, link: Link, name: str, raw: JSON) -> None:
             reason = "a later event said otherwise"
             draft.emit(Refuse(link=link.id, field=name, value=there, kept=here, reason=reason))
         return
-    if (here, draft.lead.positive_at) != (there, at):
-        draft.set(name, there, rule=Rule.EVENT_TIME.value, origin=_origin(link), link=link.id, event_at=at)
+    draft.set(name, there, rule=Rule.EVENT_TIME.value, origin=_origin(link), link=link.id, event_at=at)
 
 
 def _merge_keys(link: Link, name: str, here: JSON, raw: JSON) -> JSON:
@@ -449,8 +486,9 @@ def _regenerate_claim_time(draft: _Draft, link: Link, origin: Origin) -> None:
 
 def _sum_counters(draft: _Draft) -> None:
     """The lead shows, per counter, the sum over links and epochs, and what belongs to no link."""
+    counted = [link for link in draft.links.values() if link.counters]
     for name in COUNTERS:
-        links = [link for link in draft.links.values() if name in link.counters]
+        links = [link for link in counted if name in link.counters]
         total = draft.lead.own_counts.get(name, 0) + sum(sum(link.counters[name].values()) for link in links)
         if total != draft.lead.values.get(name, 0):
             source = links[-1].connection if links else None

@@ -28,9 +28,8 @@ def take(rule: Rule, here: JSON, there: JSON, *, yields: bool, cleared: bool) ->
             return there if there is not None and (here is None or there < here) else MISSING
         case Rule.REPLACE:
             return there if _is_later(here, there) else MISSING
-        case Rule.LADDER:
-            return there if there is not None and _climbs(here, there) else MISSING
-    return MISSING
+    assert rule is Rule.LADDER
+    return there if there is not None and _climbs(here, there) else MISSING
 
 
 def _is_later(here: JSON, there: JSON) -> bool:
@@ -71,7 +70,7 @@ def merge_keys(base: JSON | Missing, here: JSON, there: Mapping[str, JSON]) -> d
     return merged
 
 
-def unite_sets(base: JSON | Missing, here: JSON, there: JSON) -> tuple[JSON, JSON]:
+def unite_sets(base: JSON | Missing, here: JSON, there: JSON, _at: str) -> tuple[JSON, JSON]:
     """Returns both sides' additions without either side's removals, and what the other side holds already."""
     before = set() if base is MISSING else set(base or ())
     ours, theirs = set(here or ()), set(there or ())
@@ -79,6 +78,6 @@ def unite_sets(base: JSON | Missing, here: JSON, there: JSON) -> tuple[JSON, JSO
     return sorted(united) or None, there
 
 
-def unite_objects(base: JSON | Missing, here: JSON, there: JSON) -> tuple[JSON, JSON]:
+def unite_objects(base: JSON | Missing, here: JSON, there: JSON, _at: str) -> tuple[JSON, JSON]:
     """Returns the keys of both sides, of a key changed on both sides the other side's value, and what is there."""
     return merge_keys(base, here, there), there

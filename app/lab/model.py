@@ -251,13 +251,13 @@ class World:
         if step is None:
             side.worker = None
         else:
-            self.note(f"{side.connection.id} {step}")
+            self.note(step, side.connection.id)
 
     def _crash(self, side: Side) -> None:
         """The worker is gone between two steps; a call it had begun may still arrive."""
         if side.worker is None:
             return
-        self.note(f"{side.connection.id} crashes")
+        self.note("crashes", side.connection.id)
         if self.rng.random() < 0.5:
             side.in_the_air += side.sending
         side.sending, side.worker = [], None
@@ -463,7 +463,7 @@ class World:
             if fate in ("answered", "lost"):
                 self._write(writing)
         answers = {w.tied.lead: self._shown(side, w.tied) for w in sent}
-        yield f"sent: {fate}"
+        yield fate
         side.sending = sent
         if fate == "answered":
             self._confirm(side, answers, started)
@@ -500,7 +500,7 @@ class World:
             tied = side.records[lead]
             if tied.dirty or tied.link.reconciled < self.leads[lead].sync_version:
                 self._settle(side, lead)
-                yield f"reconciled {lead}"
+                yield "reconciled"
 
     def _settle(self, side: Side, lead: str) -> None:
         every = [s.records[lead] for s in self.sides if lead in s.records]
@@ -638,7 +638,8 @@ class World:
     def _check_agreement(self, tied: Tied, mapped: Mapped) -> None:
         name, raw, here = mapped.field, tied.cells[mapped.column], self.leads[tied.lead].values.get(mapped.field)
         cell = tied.link.cell(name)
-        if cell.state is State.HELD or (cell.reason or "").startswith(ACCEPTED):
+        is_manual = tied.link.connection.strategy is Strategy.MANUAL or cell.reason == "collision"
+        if (cell.state is State.HELD and is_manual) or (cell.reason or "").startswith(ACCEPTED):
             return
         there = _decoded(mapped, raw)
         if there is MISSING:  # nobody has mapped the option

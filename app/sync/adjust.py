@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import Any
 from uuid import UUID
 
-from app.db import connections, links, overview, reviews, runs
+from app.db import connections, link_work, overview, reviews, runs
 from app.db.connections import Stored, StreamState
 from app.db.session import Tx
 from app.domain import filters, mapping
@@ -85,7 +85,7 @@ async def change(
     if columns:
         await connections.change(tx, stored.id, **columns)
     if _JUDGED_AGAIN & changes.keys():
-        await links.touch_all(tx, stored.id)
+        await link_work.touch_all(tx, stored.id)
     if "mapping" in changes and stored.pushes:
         at_rest = StreamState(position=None, watermark=None, progress={})
         await connections.move_stream(tx, stored.id, STREAM, at_rest)
@@ -124,7 +124,7 @@ async def resume(tx: Tx, connection_id: UUID, *, actor: str) -> None:
     await connections.change(
         tx, connection_id, state="active", reason=None, next_run_at=tx.now, config=_with_all_columns(stored)
     )
-    await links.touch_all(tx, connection_id)
+    await link_work.touch_all(tx, connection_id)
 
 
 async def remove(tx: Tx, connection_id: UUID) -> None:

@@ -12,7 +12,7 @@ from dataclasses import replace
 from typing import Any
 from uuid import UUID
 
-from app.db import links, reviews, runs, sweeps
+from app.db import link_work, reviews, runs, sweeps
 from app.db.links import StoredLink
 from app.db.session import Tx
 from app.domain.merge import State
@@ -32,7 +32,7 @@ class NotInQuarantine(LeadkeeperError):
 async def check_clears(tx: Tx, job: Job) -> None:
     """Finds the fields whose clears wait; opens and closes the items that say so."""
     known = {item["field"] for item in await reviews.of_connection(tx, "quarantine", job.id) if item["field"]}
-    waiting = await links.clears_waiting(tx, job.id, known)
+    waiting = await link_work.clears_waiting(tx, job.id, known)
     if not waiting and not known:
         return
     total = await sweeps.count_links(tx, job.id)
@@ -88,7 +88,7 @@ async def decide(tx: Tx, item_id: UUID, *, approve: bool, version: int, actor: s
     options: dict[str, JSON]
     if evidence["what"] == CLEAR:
         options = {"allowed_clears" if approve else "refused_clears": [evidence["field"]]}
-        await links.touch_all(tx, connection_id)
+        await link_work.touch_all(tx, connection_id)
         await runs.queue(tx, connection_id, "to_remote", "approval", requested_by=actor, options=options)
     else:
         options = {"allowed_deletes": evidence["missing"], "keep_leads": not approve}

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from datetime import datetime
 from uuid import UUID
 
-from app.db import links
+from app.db import link_work, links
 from app.db.leads import Stored as StoredLead
 from app.db.links import StoredLink
 from app.domain.identity import strong
@@ -29,7 +29,7 @@ async def create(job: Job) -> None:
     """Creates every record that is due."""
     while True:
         async with job.db.transaction(job.tenant) as tx:
-            due = await links.new_due(tx, job.id, LOOK_UP)
+            due = await link_work.new_due(tx, job.id, LOOK_UP)
             views = await job.views(tx)
             stored = await links.by_ids(tx, due, views)
             batch = await reconcile.gather(tx, job, {s.lead_id: [s] for s in stored if s.lead_id}, views)
@@ -37,7 +37,7 @@ async def create(job: Job) -> None:
             wanted = [
                 (s, batch.leads[s.lead_id]) for s in stored if s.lead_id and not batch.leads[s.lead_id].lead.deleted
             ]
-            await links.remove(tx, set(due) - {UUID(s.link.id) for s, _ in wanted})
+            await link_work.remove(tx, set(due) - {UUID(s.link.id) for s, _ in wanted})
         if not due:
             return
         known = await _look_up(job, wanted)
@@ -53,7 +53,7 @@ async def _look_up(job: Job, wanted: Sequence[tuple[StoredLink, StoredLead]]) ->
     table, provider = job.connection.table, job.adapter.provider
     found: dict[str, Record] = {}
     if CRM_ID in table.pseudo:
-        tried = {s.link.key.removeprefix(links.NEW): s.link.id for s, _ in wanted if s.attempts}
+        tried = {s.link.key.removeprefix(link_work.NEW): s.link.id for s, _ in wanted if s.attempts}
         column = table.pseudo[CRM_ID].column
         for record in await provider.find(column, sorted(tried)) if tried else []:
             found.setdefault(tried.get(str(record.cells.get(column)).strip(), ""), record)
@@ -79,7 +79,7 @@ async def _adopt(job: Job, pairs: Sequence[tuple[StoredLink, Record]], started: 
     async with job.db.transaction(job.tenant) as tx:
         await job.lease.fence(tx)
         observations = [job.adapter.observe(record) for _, record in pairs]
-        await links.adopt(tx, job.id, [(UUID(s.link.id), o) for (s, _), o in zip(pairs, observations, strict=True)])
+        await link_work.adopt(tx, job.id, [(UUID(s.link.id), o) for (s, _), o in zip(pairs, observations, strict=True)])
         await links.observe(tx, job.id, observations, at=started, mapping_version=job.connection.mapping_version)
         job.count("found_there", len(pairs))
     await reconcile.reconcile(job)

@@ -6,7 +6,7 @@ from dataclasses import replace
 from typing import Any, Literal
 from uuid import UUID
 
-from app.db import connections, history, leads, links, reviews
+from app.db import connections, history, leads, link_work, links, reviews
 from app.db.session import Tx
 from app.domain.lead import Link, Origin
 from app.domain.merge import State
@@ -83,4 +83,4 @@ async def _thaw(tx: Tx, item: Any, keep: Keep) -> None:
     base_local = freeze(local) if name == "notes" and keep == "remote" else local
     link.put(name, replace(cell, state=state, remote=remote, local=base_local, reason=None, other=None))
     await links.save(tx, [stored], at_version={}, own=None)
-    await links.touch(tx, [item["link_id"]])
+    await link_work.touch(tx, [item["link_id"]])

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from uuid import UUID
 
-from app.db import history, leads, links
+from app.db import history, leads, link_work
 from app.db.ids import new_id
 from app.db.session import Tx
 from app.domain import normalize, notes, policy
@@ -163,7 +163,7 @@ async def delete(tx: Tx, lead_id: UUID, *, actor: str, version: int | None = Non
     """Tombstones a lead: its links end, the records there are left alone, its identities are free again."""
     before = await locked(tx, lead_id, version)
     await leads.tombstone(tx, [before], source=Source.USER.value, actor=actor)
-    await links.end_of_lead(tx, [lead_id])
+    await link_work.end_of_lead(tx, [lead_id])
 
 
 async def claim(tx: Tx, lead_id: UUID, *, by: str, actor: str) -> Lead:

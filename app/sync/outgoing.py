@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from uuid import UUID
 
-from app.db import history, links
+from app.db import history, link_work, links
 from app.db.ids import new_id
 from app.db.links import StoredLink
 from app.db.session import Tx
@@ -108,7 +108,7 @@ async def store(tx: Tx, job: Job, outgoing: Sequence[Outgoing], action: str) -> 
         out.cells |= _ride_along(job, out, instant(tx.now))
     await links.save(tx, [out.stored for out in outgoing], at_version={}, own=None)
     ids = [UUID(out.stored.link.id) for out in outgoing]
-    await links.delay(tx, ids, until=latest, failed=action == "create", error=None)
+    await link_work.delay(tx, ids, until=latest, failed=action == "create", error=None)
     rows = [(out.attempt_id, UUID(out.stored.link.id), UUID(out.lead.id), action, out.cells) for out in outgoing]
     await history.attempt(tx, job.id, job.run_id, rows)
     await job.progress(tx, "push")
@@ -188,7 +188,7 @@ async def _confirm(job: Job, outgoing: Sequence[Outgoing], records: Sequence[Rec
         await job.lease.fence(tx)
         for out, seen in zip(outgoing, observations, strict=True):
             if out.stored.is_new:
-                await links.adopt(tx, job.id, [(UUID(out.stored.link.id), seen)])
+                await link_work.adopt(tx, job.id, [(UUID(out.stored.link.id), seen)])
         await links.observe(tx, job.id, observations, at=started, mapping_version=job.connection.mapping_version)
         answers = {out.stored.link.id: seen.observed for out, seen in zip(outgoing, observations, strict=True)}
         settled = []
@@ -201,7 +201,7 @@ async def _confirm(job: Job, outgoing: Sequence[Outgoing], records: Sequence[Rec
             settled.append(stored)
         await links.save(tx, settled, at_version={}, own=None)
         ids = [UUID(out.stored.link.id) for out in outgoing]
-        await links.delay(tx, ids, until=None, failed=False, error=None)
+        await link_work.delay(tx, ids, until=None, failed=False, error=None)
         for out in outgoing:
             if out.blocked:
                 await wait_blocked(tx, out)
@@ -217,7 +217,7 @@ async def wait_blocked(tx: Tx, out: Outgoing) -> None:
     """Lets the fields that cannot be written wait, longer each time; any edit of the lead brings them back at once."""
     until = tx.now + timedelta(seconds=backoff(out.stored.attempts))
     error = "; ".join(out.blocked.values())
-    await links.delay(tx, [UUID(out.stored.link.id)], until=until, failed=True, error=error)
+    await link_work.delay(tx, [UUID(out.stored.link.id)], until=until, failed=True, error=error)
 
 
 async def _give_up(
@@ -235,7 +235,7 @@ async def _give_up(
             await links.save(tx, [stored], at_version={}, own=None)
             until = tx.now + timedelta(seconds=backoff(stored.attempts)) if outcome == "refused" else None
             failed = outcome != "not sent" and not stored.is_new
-            await links.delay(tx, [UUID(stored.link.id)], until=until, failed=failed, error=error)
+            await link_work.delay(tx, [UUID(stored.link.id)], until=until, failed=failed, error=error)
         if fields is None:
             await history.settle_attempts(tx, [out.attempt_id for out in outgoing], outcome, error)
         job.count(f"writes_{outcome.replace(' ', '_')}", len(outgoing))

@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from uuid import UUID
 
-from app.db import leads, links, reviews
+from app.db import leads, link_work, reviews
 from app.db.ids import new_id
 from app.db.links import StoredLink
 from app.db.session import Tx
@@ -125,7 +125,7 @@ async def elect(tx: Tx, job: Job, newcomers: Sequence[StoredLink], known: Mappin
         planned = [other for other in others if other.is_new]
         if planned:
             # created by us, its answer lost: this record is the one that was to be created
-            await links.remove(tx, [UUID(other.link.id) for other in planned])
+            await link_work.remove(tx, [UUID(other.link.id) for other in planned])
             for other in planned:
                 other.link.writing, other.gone = False, True
         rivals = [other for other in others if not other.is_new]

@@ -16,7 +16,7 @@ from uuid import UUID
 
 import orjson
 
-from app.db import connections, links, reviews, runs
+from app.db import connections, link_work, reviews, runs
 from app.db.session import Database, Tenant, Tx
 from app.domain.merge import State
 from app.domain.values import JSON
@@ -79,8 +79,8 @@ async def plan(job: Job) -> dict[str, JSON]:
 
 
 async def _summary(tx: Tx, trial: Job) -> dict[str, JSON]:
-    changes = await links.planned_changes(tx, trial.id)
-    writes = await links.planned_writes(tx)
+    changes = await link_work.planned_changes(tx, trial.id)
+    writes = await link_work.planned_writes(tx)
     here = [
         {
             "lead_id": str(row["lead_id"]),

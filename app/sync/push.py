@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from datetime import datetime, timedelta
 from uuid import UUID
 
-from app.db import links
+from app.db import link_work, links
 from app.providers.base import Guard, Record, Write
 from app.sync import outgoing, reconcile
 from app.sync.create import create
@@ -24,7 +24,7 @@ async def push(job: Job) -> None:
     before = -1
     while before != (before := job.counters["looked_at"] + job.counters["written_there"]):
         async with job.db.transaction(job.tenant) as tx:
-            due = [link_id for link_id, _ in await links.push_due(tx, job.id, job.adapter.provider.read_batch)]
+            due = [link_id for link_id, _ in await link_work.push_due(tx, job.id, job.adapter.provider.read_batch)]
         if not due:
             return
         read_at = await _read_again(job, due)
@@ -48,10 +48,10 @@ async def _read_again(job: Job, due: Sequence[UUID]) -> datetime:
         await job.lease.fence(tx)
         observations = [job.adapter.observe(record) for record in records]
         await links.observe(tx, job.id, observations, at=started, mapping_version=job.connection.mapping_version)
-        await links.looked_at(tx, seen, started)
+        await link_work.looked_at(tx, seen, started)
         # perhaps deleted there; only a complete listing says so, and until then nothing is written to it
         error = "The record was not found there; the next complete listing tells whether it is gone."
-        await links.delay(tx, unseen, until=tx.now + timedelta(hours=1), failed=False, error=error)
+        await link_work.delay(tx, unseen, until=tx.now + timedelta(hours=1), failed=False, error=error)
     await reconcile.run_batch(job, seen)
     return started
 

@@ -14,7 +14,7 @@ from uuid import UUID
 
 import structlog
 
-from app.db import connections, history, leads, links, reviews
+from app.db import connections, history, leads, link_work, links, reviews
 from app.db.connections import LeaseLost
 from app.db.ids import new_id
 from app.db.leads import IdentityTaken
@@ -48,7 +48,7 @@ async def _changed_there(job: Job) -> None:
     """Reconciles links with a new observation or decision."""
     while True:
         async with job.db.transaction(job.tenant) as tx:
-            batch = [link_id for link_id, _ in await links.dirty(tx, job.id, BATCH)]
+            batch = [link_id for link_id, _ in await link_work.dirty(tx, job.id, BATCH)]
         if not batch:
             return
         await run_batch(job, batch)
@@ -77,7 +77,9 @@ async def run_batch(job: Job, link_ids: Sequence[UUID]) -> None:
         log.exception("link.failed", link_id=str(link_ids[0]), connection_id=str(job.id))
         async with job.db.transaction(job.tenant) as tx:
             await job.lease.fence(tx)
-            await links.park(tx, link_ids, f"This record could not be reconciled ({type(exc).__name__}): see the log.")
+            await link_work.park(
+                tx, link_ids, f"This record could not be reconciled ({type(exc).__name__}): see the log."
+            )
         job.count("failed")
 
 
@@ -92,7 +94,7 @@ async def _batch(job: Job, link_ids: Sequence[UUID]) -> None:
         await place.elect(tx, job, newcomers, batch.links)
         breakers.hold_back([s for found in batch.links.values() for s in found if s.connection_id == job.id], job)
         await settle(tx, job, batch)
-        await links.clean(tx, [UUID(s.link.id) for s in records if s.lead_id is None or s.link.id in batch.idle])
+        await link_work.clean(tx, [UUID(s.link.id) for s in records if s.lead_id is None or s.link.id in batch.idle])
         await job.progress(tx, "reconcile", done=len(records))
 
 
@@ -302,7 +304,7 @@ async def _learn(tx: Tx, job: Job, lead_ids: Sequence[UUID]) -> None:
         and not _created_elsewhere(job, batch.links[lead_id])
         and filters.wants(job.connection.create_policy, stored.lead.values, stored.created_by)
     ]
-    await links.add_new(tx, job.id, [(new_id(), lead_id) for lead_id in creates], job.connection.mapping_version)
+    await link_work.add_new(tx, job.id, [(new_id(), lead_id) for lead_id in creates], job.connection.mapping_version)
     job.count("to_create_there", len(creates))
     stale = {
         lead_id: stored
@@ -311,7 +313,7 @@ async def _learn(tx: Tx, job: Job, lead_ids: Sequence[UUID]) -> None:
     }
     batch.leads = stale
     await settle(tx, job, batch)
-    await links.hurry(tx, job.id, stale)
+    await link_work.hurry(tx, job.id, stale)
     await job.progress(tx, "reconcile", done=len(stale))
 
 

@@ -17,7 +17,7 @@ from typing import Any
 
 import structlog
 
-from app.db import connections, links, runs
+from app.db import connections, link_work, links, runs
 from app.db.connections import Lease, LeaseLost, Stored
 from app.db.session import Database, DatabaseUnavailable, Tenant
 from app.domain.policy import COUNTERS
@@ -148,7 +148,7 @@ async def _failed(db: Database, lease: Lease, job: Job | None, exc: Exception) -
             return None
         await connections.change(tx, lease.connection_id, reason=str(exc))
         until = tx.now + timedelta(seconds=exc.retry_after if isinstance(exc, RateLimited) else RETRY)
-        await links.put_off(tx, lease.connection_id, until)
+        await link_work.put_off(tx, lease.connection_id, until)
         return until
 
 
@@ -162,7 +162,7 @@ async def broke(db: Database, lease: Lease, exc: Exception) -> None:
             await runs.finish(tx, run["id"], "failed", run["counters"], error)
         await connections.change(tx, lease.connection_id, reason=error)
         until = tx.now + timedelta(seconds=RETRY)
-        await links.put_off(tx, lease.connection_id, until)
+        await link_work.put_off(tx, lease.connection_id, until)
     await lease.release(until)
 
 

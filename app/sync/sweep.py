@@ -12,7 +12,7 @@ from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
-from app.db import connections, leads, links, reviews, sweeps
+from app.db import connections, leads, link_work, reviews, sweeps
 from app.db.session import Tx
 from app.domain.lead import Origin
 from app.providers.base import CursorExpired
@@ -105,19 +105,19 @@ async def end(tx: Tx, job: Job, gone: Sequence[Any]) -> None:
     if not gone:
         return
     stored = await leads.lock(tx, [row["lead_id"] for row in gone if row["lead_id"]])
-    await links.mark_gone(tx, [row["id"] for row in gone])
+    await link_work.mark_gone(tx, [row["id"] for row in gone])
     job.count("gone_there", len(gone))
     if job.adapter.many_per_lead:
         return
-    left = await links.others(tx, job.id, list(stored))
+    left = await link_work.others(tx, job.id, list(stored))
     heirs: dict[UUID, UUID] = {}
     for row in left:
         heirs.setdefault(row["lead_id"], row["id"])
-    await links.inherit(tx, list(heirs.values()))
+    await link_work.inherit(tx, list(heirs.values()))
     ended = [s.lead for lead_id, s in stored.items() if lead_id not in heirs and not s.lead.deleted]
     if job.keep_leads:
         return
     origin = Origin(job.connection.view.source, str(job.id), instant(tx.now))
     await leads.tombstone(tx, ended, source=origin.source.value, run_id=job.run_id, connection_id=job.id)
-    await links.end_of_lead(tx, [UUID(lead.id) for lead in ended])
+    await link_work.end_of_lead(tx, [UUID(lead.id) for lead in ended])
     job.count("leads_deleted", len(ended))

@@ -87,7 +87,6 @@ def test_wrong_usage_is_2(leadkeeper: Leadkeeper, args: tuple[str, ...]) -> None
         ({"LEADKEEPER_ENV": "production"}, "LEADKEEPER_SECRET_KEY", "set it to 32 random characters"),
         ({"LEADKEEPER_SECRET_KEY": "s3cret"}, "LEADKEEPER_SECRET_KEY", "use 32 random characters"),
         ({"SYNC_INTERVAL_MINUTES": "s3cret"}, "SYNC_INTERVAL_MINUTES", "correct it in the environment or .env"),
-        ({"DEFAULT_REGION": "s3cret"}, "DEFAULT_REGION", "correct it in the environment or .env"),
     ],
 )
 def test_a_wrong_setting_is_2_and_one_sentence(

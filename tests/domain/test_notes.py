@@ -1,0 +1,102 @@
+"""Notes: entries here, one text there, and no text is ever lost between them."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from app.domain import notes
+from app.domain.values import MISSING
+from tests.domain.builders import T0, T1
+from tests.domain.strategies import law
+
+LINES = st.sampled_from(("called", "called again", "wants a demo", "x", "called\nleft a message"))
+
+
+def _entries(*texts: str) -> list[notes.Entry]:
+    return [notes.entry(text, at=T0, by=f"person {n}") for n, text in enumerate(texts)]
+
+
+@pytest.mark.parametrize(
+    ("before", "here", "text", "expected"),
+    [
+        (["a"], ["a"], "a\nb", ["a", "b"]),
+        (["a", "b"], ["a", "b"], "a\nnew\nb", ["a", "new", "b"]),
+        (["a", "b"], ["a", "b"], "a changed\nb", ["a changed", "b"]),
+        (["a", "b"], ["a", "b"], "b", ["a", "b"]),
+        (["a", "b"], ["a", "b"], "", ["a", "b"]),
+        (["a", "b"], ["a", "b"], "something else", ["something else", "b"]),
+        (["call", "call back"], ["call", "call back"], "call back", ["call", "call back"]),
+        (["a"], ["a", "ours"], "a\ntheirs", ["a", "theirs", "ours"]),
+        (["a"], ["a mine"], "a theirs", ["a mine", "a theirs"]),
+        (["a"], ["a both"], "a both", ["a both"]),
+        (["a", "b"], ["b"], "a theirs\nb", ["b", "a theirs"]),
+        (["a", "b"], ["b"], "a\nb", ["b"]),
+        (["a", "b"], ["b"], "a\nnew\nb", ["b", "new"]),
+        (["a"], ["a"], "a\r\nb", ["a", "b"]),
+    ],
+    ids=[
+        "appended", "put between", "edited inside", "removed: nothing is removed here", "all removed",
+        "written over", "an entry inside another is not it", "appended on both sides", "edited on both sides",
+        "edited alike", "edited there, taken away here", "taken away here", "put behind what was taken away here",
+        "line ends of another system",
+    ],
+)  # fmt: skip
+def test_a_changed_cell(before: list[str], here: list[str], text: str, expected: list[str]) -> None:
+    known = _entries(*before)
+    mine = []
+    for n, words in enumerate(here):
+        same = next((e for e in known if e[1] == words or e[1] == words.split()[0] != "ours"), None)
+        mine.append([same[0], words, T0, "x"] if same else notes.entry(words, at=T0, by=f"me {n}"))
+
+    united, there = notes.unite(notes.freeze(known), mine, text, at=T1, by="table")
+
+    assert [e[1] for e in united] == expected
+    assert "\n".join(e[1] for e in there) == text.replace("\r\n", "\n")
+
+
+def test_text_read_twice_makes_one_entry() -> None:
+    once, _ = notes.unite([], [], "new", at=T1, by="table")
+    twice, there = notes.unite([], once, "new", at=T1, by="table")
+
+    assert once == twice
+    assert there == notes.freeze(once)
+
+
+def test_without_a_base_what_is_not_in_the_cell_is_not_there_instead_of_changed() -> None:
+    united, there = notes.unite(MISSING, _entries("ours"), "theirs", at=T1, by="table")
+
+    assert sorted(e[1] for e in united) == ["ours", "theirs"]
+    assert [e[1] for e in there] == ["theirs"]
+
+
+def test_no_entries_are_no_text() -> None:
+    assert (notes.render(None), notes.freeze(None), notes.unite([], None, None, at=T1, by="t")) == (None, [], ([], []))
+
+
+@law
+@given(st.lists(LINES, max_size=4), st.lists(LINES, max_size=4), st.lists(LINES, max_size=5))
+def test_no_text_is_lost_and_no_entry_removed(before: list[str], more: list[str], shown: list[str]) -> None:
+    known = _entries(*before)
+    mine = [*known, *(notes.entry(text, at=T1, by="me") for text in dict.fromkeys(more))]
+    text = "\n".join(shown)
+
+    united, there = notes.unite(notes.freeze(known), mine, text, at=T1, by="table")
+
+    rendered = (notes.render(united) or "").splitlines()
+    assert set(text.splitlines()) <= set(rendered)
+    assert [e[0] for e in united if e[0] in {m[0] for m in mine}] == [m[0] for m in mine]
+    assert "\n".join(e[1] for e in there).split() == text.split()
+
+
+@law
+@given(st.lists(LINES, max_size=4), st.lists(LINES, max_size=5))
+def test_after_writing_the_notes_there_both_sides_agree(before: list[str], shown: list[str]) -> None:
+    united, _ = notes.unite(notes.freeze(_entries(*before)), _entries(*before), "\n".join(shown), at=T1, by="table")
+
+    written = notes.render(united)
+
+    assert notes.same(united, written)
+    again, _ = notes.unite(notes.freeze(united), united, written, at=T1, by="table")
+    assert again == united
