@@ -111,8 +111,8 @@ class _Draft:
         match action:
             case SetField():
                 _set_field(self.lead, action)
-            case SetCell(link=link, field=name, cell=cell):
-                self.links[link].put(name, cell)
+            case SetCell():
+                self.links[action.link].put(action.field, action.cell)
             case Advance(link=link, remote=remote):
                 self.links[link].base_remote.update(remote)
             case SetCounter(link=link, field=name, epoch=epoch, count=count):
@@ -186,7 +186,11 @@ def _unsettled(lead: Lead, link: Link) -> list[Mapped]:
         map(link.base_local.get, names, absent),
         strict=True,
     )
-    found = [m for m, there, remote, here, local in sides if there != remote or here != local or m.field in cells]
+    found = [
+        mapped
+        for mapped, there, remote, here, local in sides
+        if there != remote or here != local or (cells and mapped.field in cells)
+    ]
     # a base keeps less of the notes than the lead does: entries that look different may be the same
     return [mapped for mapped in found if mapped.rule is not Rule.APPEND or not _same_notes(lead, link)]
 
@@ -251,19 +255,19 @@ def _judge(draft: _Draft, link: Link, mapped: Mapped, *, is_readable: bool) -> N
 
 
 def _accept(draft: _Draft, link: Link, mapped: Mapped, verdict: Verdict) -> None:
-    name, value = mapped.field, verdict.value
-    losers = () if verdict.conflict is None else ({"value": verdict.conflict.local, "why": verdict.conflict.why},)
-    clears = is_empty(value) and policy.field(name).clears
-    event_at = link.observed_at if name == "is_positive_reply" else None
-    draft.set(
-        name,
-        value,
-        rule=mapped.rule.value,
-        origin=_origin(link),
-        link=link.id,
-        losers=losers,
-        clears=clears,
-        event_at=event_at,
+    name, value, conflict = mapped.field, verdict.value, verdict.conflict
+    draft.emit(
+        SetField(
+            field=name,
+            value=value,
+            old=draft.lead.values.get(name),
+            rule=mapped.rule.value,
+            origin=_origin(link),
+            link=link.id,
+            losers=({"value": conflict.local, "why": conflict.why},) if conflict is not None else (),
+            clears=is_empty(value) and policy.field(name).clears,
+            event_at=link.observed_at if name == "is_positive_reply" else None,
+        )
     )
 
 

@@ -37,7 +37,8 @@ PATIENCE = 40
 TEXTS = ("title", "company_name", "full_name", "first_name", "custom.tier")
 TYPES = {"status": "singleSelect", "verified": "checkbox", "campaigns": "multipleSelects"}
 OPTIONS = {
-    "New": "new", "Contacted": "contacted", "Called": "contacted", "Opened": "opened", "Replied": "replied", "Won": "won",
+    "New": "new", "Contacted": "contacted", "Called": "contacted", "Opened": "opened", "Replied": "replied",
+    "Won": "won",
 }  # fmt: skip
 TWO_WAY = (*TEXTS, "email", "phone", "status", "verified", "notes", "campaigns", "claimed_by", "claimed_at")
 #: Reasons for which two sides may differ for good: a person has to settle these.
