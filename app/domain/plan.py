@@ -8,16 +8,15 @@ a preview, a dry run and the laws cost no extra code, and planning what was appl
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from functools import partial
 from itertools import repeat
-from typing import assert_never
 
 from app.domain import ladder, names, notes, policy, rules
-from app.domain.identity import Identity, strong
+from app.domain.draft import Draft, Owners, origin_of, taken
+from app.domain.incoming import sum_counters, take_incoming
 from app.domain.lead import (
     Action,
-    Advance,
     CloseConflict,
     Connection,
     Lead,
@@ -28,36 +27,32 @@ from app.domain.lead import (
     Refuse,
     Reread,
     SetCell,
-    SetCounter,
     SetField,
 )
 from app.domain.mapping import Mapped
 from app.domain.merge import Here, How, Seen, State, Verdict, judge
 from app.domain.normalize import Unreadable
-from app.domain.policy import COUNTERS, NAMES, Rule, Source
+from app.domain.policy import NAMES, Rule, Source
 from app.domain.values import JSON, MISSING, Missing, is_empty
-
-#: Which lead owns a strong identity.
-Owners = Mapping[Identity, str]
 
 
 def plan(lead: Lead, links: Sequence[Link], owners: Owners | None = None) -> list[Action]:
     """Returns everything to be done about a lead, given what its links last observed; changes none of its inputs."""
     if all(_at_rest(lead, link) for link in links if link.writing):
         return []
-    draft = _Draft(lead.copy(), {link.id: link.copy() for link in links}, owners or {}, [])
+    draft = Draft(lead.copy(), {link.id: link.copy() for link in links}, owners or {}, [])
     ordered = sorted((link for link in draft.links.values() if link.writing), key=lambda link: link.order)
     for link in ordered:
         _reconcile(draft, link)
     while [link for link in ordered if _learn(draft, link)]:
         pass  # what one link said is news for the others; every link says a thing once, so this ends
-    _sum_counters(draft)
+    sum_counters(draft)
     return draft.actions
 
 
 def apply(lead: Lead, links: Iterable[Link], actions: Iterable[Action]) -> tuple[Lead, dict[str, Link]]:
     """Returns the lead and its links (by id) after the actions; changes none of its inputs."""
-    draft = _Draft(lead.copy(), {link.id: link.copy() for link in links}, {}, [])
+    draft = Draft(lead.copy(), {link.id: link.copy() for link in links}, {}, [])
     for action in actions:
         draft.do(action)
     return draft.lead, draft.links
@@ -65,7 +60,7 @@ def apply(lead: Lead, links: Iterable[Link], actions: Iterable[Action]) -> tuple
 
 def edit(lead: Lead, changes: Mapping[str, JSON], origin: Origin, *, rule: str = "user") -> list[Action]:
     """Returns the actions of a person's edit (or an import's first values): canonical values, as given."""
-    draft = _Draft(lead.copy(), {}, {}, [])
+    draft = Draft(lead.copy(), {}, {}, [])
     given = {name for name in changes if name in NAMES}
     before = draft.names()
     for name, value in changes.items():
@@ -79,72 +74,6 @@ def edit(lead: Lead, changes: Mapping[str, JSON], origin: Origin, *, rule: str =
     return draft.actions
 
 
-@dataclass(slots=True)
-class _Draft:
-    """A lead and its links while the plan is made: every action is noted and carried out at once."""
-
-    lead: Lead
-    links: dict[str, Link]
-    owners: Owners
-    actions: list[Action]
-    #: up to which action each link has learnt what moved
-    known: dict[str, int] = field(default_factory=dict)
-    #: the connections that have a record of this lead
-    connections: dict[str, Connection] = field(init=False)
-
-    def __post_init__(self) -> None:
-        self.connections = {link.connection.id: link.connection for link in self.links.values()}
-
-    def names(self) -> dict[str, JSON]:
-        return {name: self.lead.values.get(name) for name in NAMES}
-
-    def emit(self, action: Action) -> None:
-        self.actions.append(action)
-        self.do(action)
-
-    def set(self, name: str, value: JSON, *, rule: str, origin: Origin, **extra: object) -> None:
-        old = self.lead.values.get(name)
-        self.emit(SetField(field=name, value=value, old=old, rule=rule, origin=origin, **extra))  # type: ignore[arg-type]
-
-    def do(self, action: Action) -> None:
-        """Carries one action out."""
-        match action:
-            case SetField():
-                _set_field(self.lead, action)
-            case SetCell():
-                self.links[action.link].put(action.field, action.cell)
-            case Advance(link=link, remote=remote):
-                self.links[link].base_remote.update(remote)
-            case SetCounter(link=link, field=name, epoch=epoch, count=count):
-                self.links[link].counters.setdefault(name, {})[epoch] = count
-            case Rebase(link=link, mapping_version=version):
-                self.links[link].rebase(version)
-            case Reread(link=link):
-                self.links[link].reread = True
-            case Refuse() | OpenConflict() | CloseConflict():
-                pass  # kept for people; no value moves
-            case _:
-                assert_never(action)
-
-
-def _set_field(lead: Lead, action: SetField) -> None:
-    name = action.field
-    lead.values[name] = action.value
-    lead.origins[name] = action.origin
-    lead.untouched = _marked(lead.untouched, name, is_marked=False)
-    lead.derived = _marked(lead.derived, name, is_marked=action.derived)
-    if action.clears or not is_empty(action.value):
-        lead.cleared = _marked(lead.cleared, name, is_marked=action.clears)
-    if name == "is_positive_reply":
-        lead.positive_at = action.event_at
-
-
-def _marked(names: frozenset[str], name: str, *, is_marked: bool) -> frozenset[str]:
-    if (name in names) is is_marked:
-        return names
-    return names | {name} if is_marked else names - {name}
-
-
 def _at_rest(lead: Lead, link: Link) -> bool:
     """Tells in a few comparisons that a link has nothing to say and nothing to learn."""
     return (
@@ -156,7 +85,7 @@ def _at_rest(lead: Lead, link: Link) -> bool:
     )
 
 
-def _reconcile(draft: _Draft, link: Link) -> None:
+def _reconcile(draft: Draft, link: Link) -> None:
     """Lets one link say what is new, and notes what it has to learn."""
     mapping = link.connection.mapping
     is_readable = link.observed_version == mapping.version
@@ -165,7 +94,7 @@ def _reconcile(draft: _Draft, link: Link) -> None:
     if is_rebased and is_readable:
         is_readable = _confirm_first(draft, link)
     if is_readable:
-        _take_incoming(draft, link)
+        take_incoming(draft, link)
     for mapped in mapping.three_way if is_rebased or not is_readable else _unsettled(draft.lead, link):
         _judge(draft, link, mapped, is_readable=is_readable)
     if is_rebased and is_readable:
@@ -201,7 +130,7 @@ def _same_notes(lead: Lead, link: Link) -> bool:
     return (shown, here) == base and "notes" not in link.cells
 
 
-def _learn(draft: _Draft, link: Link) -> bool:
+def _learn(draft: Draft, link: Link) -> bool:
     """Judges again what the lead has changed since this link was asked; tells whether there was anything."""
     start = draft.known[link.id]
     if start == len(draft.actions):
@@ -216,7 +145,7 @@ def _learn(draft: _Draft, link: Link) -> bool:
     return bool(moved)
 
 
-def _confirm_first(draft: _Draft, link: Link) -> bool:
+def _confirm_first(draft: Draft, link: Link) -> bool:
     """Judges, after a change of the mapping, the fields in flight; tells whether the others may be judged too."""
     fields = link.connection.mapping.fields
     for name in [name for name, cell in link.cells.items() if cell.state is State.INFLIGHT and name in fields]:
@@ -224,7 +153,7 @@ def _confirm_first(draft: _Draft, link: Link) -> bool:
     return not any(cell.state is State.INFLIGHT and name in fields for name, cell in link.cells.items())
 
 
-def _rebase(draft: _Draft, link: Link) -> None:
+def _rebase(draft: Draft, link: Link) -> None:
     """Moves a link to the mapping its record was read under; fields it no longer maps are forgotten."""
     fields = link.connection.mapping.fields
     for name, cell in link.cells.items():
@@ -233,7 +162,7 @@ def _rebase(draft: _Draft, link: Link) -> None:
     draft.emit(Rebase(link=link.id, mapping_version=link.connection.mapping.version))
 
 
-def _judge(draft: _Draft, link: Link, mapped: Mapped, *, is_readable: bool) -> None:
+def _judge(draft: Draft, link: Link, mapped: Mapped, *, is_readable: bool) -> None:
     """Runs one field through the state machine and notes the verdict."""
     name, cell = mapped.field, link.cell(mapped.field)
     seen = _seen(draft, link, mapped) if is_readable else None
@@ -254,7 +183,7 @@ def _judge(draft: _Draft, link: Link, mapped: Mapped, *, is_readable: bool) -> N
         draft.emit(Reread(link=link.id))
 
 
-def _accept(draft: _Draft, link: Link, mapped: Mapped, verdict: Verdict) -> None:
+def _accept(draft: Draft, link: Link, mapped: Mapped, verdict: Verdict) -> None:
     name, value, conflict = mapped.field, verdict.value, verdict.conflict
     draft.emit(
         SetField(
@@ -262,7 +191,7 @@ def _accept(draft: _Draft, link: Link, mapped: Mapped, verdict: Verdict) -> None
             value=value,
             old=draft.lead.values.get(name),
             rule=mapped.rule.value,
-            origin=_origin(link),
+            origin=origin_of(link),
             link=link.id,
             losers=({"value": conflict.local, "why": conflict.why},) if conflict is not None else (),
             clears=is_empty(value) and policy.field(name).clears,
@@ -271,7 +200,7 @@ def _accept(draft: _Draft, link: Link, mapped: Mapped, verdict: Verdict) -> None
     )
 
 
-def _seen(draft: _Draft, link: Link, mapped: Mapped) -> Seen | None:
+def _seen(draft: Draft, link: Link, mapped: Mapped) -> Seen | None:
     """Returns what the observation shows of a field; None where the record was never looked at."""
     if not link.observed_at:
         return None
@@ -289,11 +218,11 @@ def _seen(draft: _Draft, link: Link, mapped: Mapped) -> Seen | None:
         at=link.observed_at,
         refused=refused,
         modified_at=link.modified_at,
-        owner=_taken(draft, mapped.field, value),
+        owner=taken(draft, mapped.field, value),
     )
 
 
-def _here(draft: _Draft, link: Link, name: str) -> Here:
+def _here(draft: Draft, link: Link, name: str) -> Here:
     lead = draft.lead
     origin = lead.origins.get(name)
     authority = None
@@ -336,117 +265,12 @@ def _rule_of(connection: Connection, mapped: Mapped) -> How:
     return replace(how, unite=rules.unite_sets) if mapped.rule is Rule.SET else how
 
 
-def _taken(draft: _Draft, name: str, value: JSON | Missing) -> str | None:
-    """Returns the other lead that owns this strong identity, if any."""
-    if name not in ("email", "linkedin_url") or not draft.owners or value is None or value is MISSING:
-        return None
-    for identity in strong({name: value}):
-        owner = draft.owners.get(identity)
-        if owner is not None and owner != draft.lead.id:
-            return owner
-    return None
-
-
-def _take_incoming(draft: _Draft, link: Link) -> None:
-    """Judges what is new of the fields that only come in."""
-    judged: dict[str, JSON] = {}
-    for mapped in link.connection.mapping.one_way:
-        name, raw = mapped.field, link.observed.get(mapped.field, MISSING)
-        if raw is MISSING:
-            continue
-        if mapped.rule is Rule.COUNTER:
-            _take_count(draft, link, name, raw)
-        if raw != link.base_remote.get(name, MISSING) and _take(draft, link, mapped, raw):
-            judged[name] = raw
-    if judged:
-        draft.emit(Advance(link=link.id, remote=judged))
-
-
-def _take(draft: _Draft, link: Link, mapped: Mapped, raw: JSON) -> bool:
-    """Runs one incoming field through its rule; tells whether it was judged, and so is old news from now on."""
-    if mapped.rule is Rule.COUNTER:
-        return True  # counted already
-    if mapped.rule is Rule.EVENT_TIME:
-        _take_event(draft, link, mapped.field, raw)
-    elif mapped.rule is Rule.DEEP_MERGE:
-        merged = _merge_keys(link, mapped.field, draft.lead.values.get(mapped.field), raw)
-        if merged != draft.lead.values.get(mapped.field):
-            draft.set(mapped.field, merged, rule=mapped.rule.value, origin=_origin(link), link=link.id)
-    else:
-        return _take_value(draft, link, mapped, raw)
-    return True
-
-
-def _take_value(draft: _Draft, link: Link, mapped: Mapped, raw: JSON) -> bool:
-    lead, name, rule = draft.lead, mapped.field, mapped.rule
-    here = lead.values.get(name)
-    try:
-        shown = mapped.decode(raw) if link.connection.source is Source.AIRTABLE else raw
-    except Unreadable as exc:
-        draft.emit(Refuse(link=link.id, field=name, value=raw, kept=here, reason=str(exc)))
-        return True
-    if shown is MISSING or shown == here:
-        return shown is not MISSING
-    yields = name in lead.untouched or name in lead.derived
-    value = rules.take(rule, here, shown, yields=yields, cleared=name in lead.cleared)
-    reason = _refusal(rule)
-    if value is not MISSING and (owner := _taken(draft, name, value)) is not None:
-        value, reason = MISSING, f"lead {owner} has this value"
-    if value is not MISSING:
-        draft.set(name, value, rule=rule.value, origin=_origin(link), link=link.id)
-    elif not is_empty(shown):
-        draft.emit(Refuse(link=link.id, field=name, value=shown, kept=here, reason=reason))
-    return True
-
-
-def _origin(link: Link) -> Origin:
-    return Origin(link.connection.source, link.connection.id, link.observed_at)
-
-
-def _refusal(rule: Rule) -> str:
-    return {
-        Rule.FILL: "only an empty field is filled",
-        Rule.IDENTITY: "an identity is never replaced",
-        Rule.SET_ONCE: "set once, and it was",
-        Rule.LADDER: "the ladder is only climbed",
-        Rule.NEWEST: "a newer one is known",
-        Rule.OLDEST: "an older one is known",
-    }.get(rule, "an older value than the known one")
-
-
-def _take_count(draft: _Draft, link: Link, name: str, raw: JSON) -> None:
-    """A row added again may show the count its predecessor had: news or not, what counts is the epoch."""
-    if int(raw or 0) > link.counters.get(name, {}).get(link.epoch, 0):
-        draft.emit(SetCounter(link=link.id, field=name, epoch=link.epoch, count=int(raw)))
-
-
-def _take_event(draft: _Draft, link: Link, name: str, raw: JSON) -> None:
-    if not isinstance(raw, Mapping) or raw.get("value") is None:
-        return
-    here, there, at = draft.lead.values.get(name), bool(raw["value"]), raw.get("at")
-    if not rules.later_event(here, draft.lead.positive_at, there, at):
-        if here != there:
-            reason = "a later event said otherwise"
-            draft.emit(Refuse(link=link.id, field=name, value=there, kept=here, reason=reason))
-        return
-    draft.set(name, there, rule=Rule.EVENT_TIME.value, origin=_origin(link), link=link.id, event_at=at)
-
-
-def _merge_keys(link: Link, name: str, here: JSON, raw: JSON) -> JSON:
-    if not isinstance(raw, Mapping):
-        return here if raw is None or isinstance(here, Mapping) else raw
-    if not link.namespace:
-        return rules.merge_keys(link.base_remote.get(name, MISSING), here, raw)
-    base = {link.namespace: link.base_remote.get(name, {})}
-    return rules.merge_keys(base, here, {link.namespace: raw}) if raw else here
-
-
-def _settle_what_moved(draft: _Draft, link: Link, before: Mapping[str, JSON], actions: Sequence[Action]) -> None:
+def _settle_what_moved(draft: Draft, link: Link, before: Mapping[str, JSON], actions: Sequence[Action]) -> None:
     """Keeps fields that belong together together, after one link has spoken."""
     moved = {action.field: action for action in actions if isinstance(action, SetField)}
     if not moved:
         return
-    origin = _origin(link)
+    origin = origin_of(link)
     given: set[str] = {name for name in NAMES if name in moved}
     if given:
         is_authority = link.connection.source is Source.AIRTABLE
@@ -455,14 +279,14 @@ def _settle_what_moved(draft: _Draft, link: Link, before: Mapping[str, JSON], ac
         _regenerate_claim_time(draft, link, origin)
 
 
-def _given_names(draft: _Draft) -> frozenset[str]:
+def _given_names(draft: Draft) -> frozenset[str]:
     """The name fields that somebody gave; a tool that fills another one rewrites none of these."""
     values, derived = draft.lead.values, draft.lead.derived
     return frozenset(name for name in NAMES if not is_empty(values.get(name)) and name not in derived)
 
 
 def _settle_names(
-    draft: _Draft,
+    draft: Draft,
     before: Mapping[str, JSON],
     given: set[str],
     origin: Origin,
@@ -481,24 +305,8 @@ def _settle_names(
             draft.set(name, after[name], rule="derived", origin=origin, link=link, derived=name in derived)
 
 
-def _regenerate_claim_time(draft: _Draft, link: Link, origin: Origin) -> None:
+def _regenerate_claim_time(draft: Draft, link: Link, origin: Origin) -> None:
     """The claimer changed there and the claim time did not: the old time would be stale."""
     at = link.observed_at if draft.lead.values.get("claimed_by") else None
     if at != draft.lead.values.get("claimed_at"):
         draft.set("claimed_at", at, rule="moves with claimed_by", origin=origin, link=link.id)
-
-
-def _sum_counters(draft: _Draft) -> None:
-    """The lead shows, per counter, the sum over links and epochs, and what belongs to no link."""
-    counted = [link for link in draft.links.values() if link.counters]
-    for name in COUNTERS:
-        links = [link for link in counted if name in link.counters]
-        total = draft.lead.own_counts.get(name, 0) + sum(sum(link.counters[name].values()) for link in links)
-        if total != draft.lead.values.get(name, 0):
-            source = links[-1].connection if links else None
-            origin = Origin(
-                source.source if source else Source.IMPORT,
-                source.id if source else None,
-                max((link.observed_at for link in links), default=""),
-            )
-            draft.set(name, total, rule=Rule.COUNTER.value, origin=origin)

@@ -78,8 +78,7 @@ class Field:
                 return self.event
             case Source.IMPORT:
                 return self.imports
-            case Source.USER:
-                return Rule.AUTHORITY
+        return Rule.AUTHORITY  # a person
 
 
 def _group(group: str, reason: str, kinds: dict[str, Kind], **rules: Rule | Access | bool) -> list[Field]:

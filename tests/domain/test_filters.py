@@ -19,7 +19,7 @@ LEAD: dict[str, JSON] = {"status": "replied", "email_reply_count": 2, "claimed_b
         ("none", {"never": True}),
         ({"never": True}, {"never": True}),
         ("all", {}),
-        ({"status": "won"}, {"status": "won"}),
+        ({"status": "won", "created_by": "user"}, {"status": "won", "created_by": "user"}),
         ({"custom.tier[is]": None}, {"custom.tier[is]": None}),
     ],
 )

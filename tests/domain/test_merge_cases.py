@@ -295,6 +295,12 @@ CASES = (
          value=["a", "b"], state="pending"),
     Case(name="set: first contact, cleared here", field="campaigns", base=NONE, local=None, remote=["b"],
          lead={"cleared": frozenset({"campaigns"})}, value=None, state="pending", refused=True),
+    # --- fields that only come in
+    Case(name="one-way: replaced", field="sms_sent_count", base=1, local=1, remote=2, value=2),
+    Case(name="one-way: emptied", field="processing_status", base="done", local="done", remote=None, value=None),
+    Case(name="one-way: unreadable", field="sms_sent_count", base=1, local=1, remote="many", value=1, refused=True),
+    Case(name="one-way: an older instant", field="last_contacted_at", base=None, local=T1, remote=T0, value=T1,
+         refused=True),
     # --- custom columns
     Case(name="custom: changed there", field="custom.tier", remote="gold", value="gold"),
     Case(name="custom: objects are merged key by key", field="custom.box", base={"x": 1, "y": 1, "z": 1},
