@@ -23,8 +23,8 @@ __all__ = [
     "confirmed", "judge", "later",
 ]  # fmt: skip
 
-#: How long a value whose write was given up may still turn up as our own echo, in seconds.
-GHOST_SECONDS = 15 * 60
+#: How long a write that was given up may still land, and for how long after that a first look may find it, in seconds.
+GHOST_SECONDS, GHOST_UNSEEN = 15 * 60, 24 * 60 * 60
 #: A remote that undoes our confirmed write this often, within this many seconds, without a person in between, flaps.
 FLAPS, FLAP_SECONDS = 3, 60 * 60
 
@@ -80,11 +80,11 @@ def _hear_echo(cell: Cell, seen: Seen, how: How) -> Cell:
             return cell
     if ghost is None:
         return cell
-    if seen.at >= ghost.until:
-        return replace(cell, ghost=None) if cell.ghost is ghost else cell
-    if seen.raw != cell.remote and cell.state is not State.HELD and _is_echo(ghost, seen, how):
-        return _settled(cell, seen, ghost.local)
-    return cell
+    is_known = seen.at < later(ghost.until, GHOST_UNSEEN) and cell.state is not State.HELD
+    if is_known and seen.raw != cell.remote and _is_echo(ghost, seen, how):
+        cell = _settled(cell, seen, ghost.local)
+    # a look that late shows all that will ever land
+    return replace(cell, ghost=None) if seen.at >= ghost.until and cell.ghost is ghost else cell
 
 
 def _is_echo(sent: Sent, seen: Seen, how: How) -> bool:

@@ -13,6 +13,7 @@ from __future__ import annotations
 import hashlib
 
 from app.domain import notes
+from app.domain.identity import strong
 from app.domain.lead import Lead
 from app.domain.mapping import Mapped
 from app.domain.merge import State, Strategy
@@ -119,6 +120,9 @@ class World(People):
             for tied in side.records.values():
                 for mapped in side.two_way():
                     self._check_agreement(tied, mapped)
+        owners = [identity for lead in self.leads.values() for identity in strong(lead.values)]
+        if len(set(owners)) < len(owners):
+            self.fail(f"two leads share an identity: {owners}")
         for lead in self.leads.values():
             self._check_counters(lead)
             self._check_notes(lead)

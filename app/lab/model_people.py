@@ -11,7 +11,7 @@ from app.domain.merge import State, Strategy
 from app.domain.plan import apply, edit
 from app.domain.policy import COUNTERS, Source
 from app.domain.values import JSON, MISSING
-from app.lab.model_stages import Side, Stages, Tied
+from app.lab.model_stages import Side, Stages, Tied, decoded
 from app.providers.base import Column
 
 TEXTS = ("title", "company_name", "full_name", "first_name", "custom.tier")
@@ -63,6 +63,7 @@ class People(Stages):
                 if name == "verified" or self.rng.random() < 0.4:
                     self._type_there(side, lead.id, name)
             cells["fld-email"] = lead.values["email"]
+            self.news[(side.records[lead.id].link.key, "email", repr(cells["fld-email"]))] += 1
         self.sides.append(side)
 
     def _add_campaign(self, number: int) -> None:
@@ -136,6 +137,7 @@ class People(Stages):
         shown = tied.cells[mapped.column]
         tied.cells[mapped.column] = self._value_there(side, lead, name, shown)
         tied.modified_at = self.now()[:19] + ".000Z"
+        self.news[(tied.link.key, name, repr(decoded(mapped, tied.cells[mapped.column])))] += 1
         self.note("edit there", f"{tied.link.key} {name} {shown!r} -> {tied.cells[mapped.column]!r}")
 
     def _value_there(self, side: Side, lead: str, name: str, shown: JSON) -> JSON:

@@ -107,6 +107,8 @@ class Stages:
         self.late: list[Page] = []
         #: every value that a lead had, or that is kept for a person to see, by lead and field
         self.kept: dict[tuple[str, str], list[JSON]] = {}
+        #: how often somebody typed a value into a cell that was not taken over yet
+        self.news: Counter[tuple[str, str, str]] = Counter()
         #: every line somebody added to the notes, and whether we were ever shown it
         self.lines: dict[str, list[str]] = {}
 
@@ -180,6 +182,8 @@ class Stages:
         fate = "answered" if self.quiet else self.rng.choice(("answered",) * 5 + ("lost", "never", "late", "refused"))
         sent, side.sending = side.sending, []
         started = self.now()
+        if self.rng.random() < 0.2:  # somebody else's listing, asked for now, answered from before the write
+            self.late.append(self._read(side, [w.tied.lead for w in sent], started))
         for writing in sent:
             self._before_the_next(side, writing)
             if fate in ("answered", "lost"):
@@ -233,6 +237,7 @@ class Stages:
         for tied in every:
             tied.link = links[tied.link.id]
         self._save(lead, after, actions)
+        self._check_somebody_typed(actions)
         own = side.records[lead]
         own.link.reconciled, own.dirty = self.leads[lead].sync_version, False
         if again := plan(self.leads[lead], [t.link for t in every], owners | dict.fromkeys(strong(after.values), lead)):
@@ -323,12 +328,22 @@ class Stages:
             writing.tied.next_attempt = ""
         side.sending = []
 
+    def _check_somebody_typed(self, actions: Sequence[Action]) -> None:
+        """A table's value is taken once each time somebody typed it: never from a stale page, never our own echo."""
+        for action in actions:
+            if isinstance(action, SetField) and action.link and action.rule in ("authority", "deep_merge"):
+                key = (action.link, action.field, repr(action.value))
+                if action.link.startswith("table") and not self.news[key]:
+                    self.fail(f"{action.link} {action.field}: nobody typed {action.value!r}")
+                self.news[key] -= 1
+
     def _check_nothing_lost(self, tied: Tied) -> None:
         """What a record shows is the lead's value or was one, or stands in a conflict, a refusal or a difference."""
         for mapped in tied.link.connection.mapping.fields.values():
             name, cell = mapped.field, tied.link.cell(mapped.field)
             raw = tied.link.observed.get(name, MISSING)
-            is_unread = tied.link.observed_version != tied.link.connection.mapping.version
+            version = tied.link.connection.mapping.version
+            is_unread = not (tied.link.observed_version == tied.link.mapping_version == version)
             if mapped.rule in (Rule.APPEND, Rule.SET) or raw is MISSING or is_unread or cell.state is State.INFLIGHT:
                 continue
             value = decoded(mapped, raw)
