@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from enum import StrEnum
 
 from app.domain.policy import Rule
-from app.domain.values import JSON, MISSING, Missing
+from app.domain.values import JSON, MISSING, Missing, value
 
 
 class State(StrEnum):
@@ -34,7 +33,7 @@ class Strategy(StrEnum):
     MANUAL = "manual"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@value
 class Sent:
     """A value that left for the provider, stored before it was sent."""
 
@@ -46,7 +45,7 @@ class Sent:
     replaced: JSON | Missing = MISSING
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@value
 class Flapping:
     """How often the remote undid our own confirmed write."""
 
@@ -56,7 +55,7 @@ class Flapping:
     times: int = 0
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@value
 class Cell:
     """What a link remembers of one field."""
 
@@ -84,7 +83,7 @@ class Cell:
 _NOTHING = (None,) * 6
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@value
 class Seen:
     """What an observation showed of a field: raw, and in canonical form (or why it has none)."""
 
@@ -101,7 +100,7 @@ class Seen:
     owner: str | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@value
 class Here:
     """The lead's side of a field."""
 
@@ -118,7 +117,7 @@ class Here:
     at: str = ""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@value
 class How:
     """The rule a field meets on one connection."""
 
@@ -143,7 +142,7 @@ class How:
     rebase: bool = False
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@value
 class Conflict:
     """Both sides brought news: the three values, and who won (None: a person decides)."""
 
@@ -154,7 +153,7 @@ class Conflict:
     why: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@value
 class Verdict:
     """What one observation, or one edit, means for a field."""
 

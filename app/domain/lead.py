@@ -4,26 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from typing import TypeVar
+from typing import NamedTuple
 
 from app.domain.mapping import MappingTable
 from app.domain.merge import Cell, Conflict, How, Strategy
 from app.domain.policy import COUNTERS, DEFAULTS, Source
-from app.domain.values import JSON, MISSING
-
-T = TypeVar("T")
+from app.domain.values import JSON, MISSING, value
 
 
-def _twin(thing: T) -> T:
-    """A shallow copy of a slotted object, at a fraction of the cost of `dataclasses.replace`."""
-    twin = object.__new__(type(thing))
-    for name in type(thing).__slots__:  # type: ignore[attr-defined]
-        object.__setattr__(twin, name, getattr(thing, name))
-    return twin
-
-
-@dataclass(frozen=True, slots=True)
-class Origin:
+class Origin(NamedTuple):
     """Where a field's value came from: the source, its connection (None: no connection) and when."""
 
     source: Source
@@ -31,7 +20,7 @@ class Origin:
     at: str
 
 
-@dataclass(slots=True, kw_only=True)
+@dataclass(kw_only=True)
 class Lead:
     """The golden record as the policy sees it."""
 
@@ -55,7 +44,8 @@ class Lead:
 
     def copy(self) -> Lead:
         """Returns a copy that can be changed without touching this one."""
-        twin = _twin(self)
+        twin = object.__new__(Lead)
+        twin.__dict__.update(self.__dict__)
         twin.values, twin.origins, twin.own_counts = dict(self.values), dict(self.origins), dict(self.own_counts)
         return twin
 
@@ -74,7 +64,7 @@ class Connection:
     hows: dict[str, How] = field(default_factory=dict, init=False, compare=False, repr=False)
 
 
-@dataclass(slots=True, kw_only=True)
+@dataclass(kw_only=True)
 class Link:
     """One remote record tied to one lead: what was seen, what both sides agreed on, and what is under way."""
 
@@ -114,11 +104,11 @@ class Link:
 
     def put(self, name: str, cell: Cell) -> None:
         """Remembers a field; the base apart, so that a record at rest compares in one step."""
-        for base, value in ((self.base_remote, cell.remote), (self.base_local, cell.local)):
-            if value is MISSING:
+        for base, known in ((self.base_remote, cell.remote), (self.base_local, cell.local)):
+            if known is MISSING:
                 base.pop(name, None)
             else:
-                base[name] = value
+                base[name] = known
         if cell.is_plain:
             self.cells.pop(name, None)
         else:
@@ -135,7 +125,8 @@ class Link:
 
     def copy(self) -> Link:
         """Returns a copy that can be changed without touching this one."""
-        twin = _twin(self)
+        twin = object.__new__(Link)
+        twin.__dict__.update(self.__dict__)
         twin.base_remote, twin.base_local = dict(self.base_remote), dict(self.base_local)
         twin.cells = dict(self.cells)
         twin.counters = {name: dict(epochs) for name, epochs in self.counters.items()}
@@ -150,7 +141,7 @@ class Link:
 # What a plan consists of. Applying an action decides nothing.
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@value
 class SetField:
     """The lead's field takes a value; the losing values are kept for the history."""
 
@@ -169,7 +160,7 @@ class SetField:
     event_at: str | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@value
 class SetCell:
     """A two-way field of a link moves to another state or base."""
 
@@ -178,7 +169,7 @@ class SetCell:
     cell: Cell
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@value
 class Advance:
     """What the provider showed of incoming fields was judged; it is old news from now on."""
 
@@ -186,7 +177,7 @@ class Advance:
     remote: Mapping[str, JSON]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@value
 class SetCounter:
     """A link's count grows within an epoch (a remote record deleted and added again starts a new one)."""
 
@@ -196,7 +187,7 @@ class SetCounter:
     count: int
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@value
 class Refuse:
     """A remote value that the policy did not accept, with what stayed and why."""
 
@@ -207,7 +198,7 @@ class Refuse:
     reason: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@value
 class OpenConflict:
     """Both sides brought news: an open item, or, with a winner, a decision that can be taken the other way."""
 
@@ -216,7 +207,7 @@ class OpenConflict:
     conflict: Conflict
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@value
 class CloseConflict:
     """The field of this link is no longer held."""
 
@@ -224,7 +215,7 @@ class CloseConflict:
     field: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@value
 class Rebase:
     """The link's base is now read under this mapping version."""
 
@@ -232,7 +223,7 @@ class Rebase:
     mapping_version: int
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@value
 class Reread:
     """The record must be read again before anything else is believed of it."""
 

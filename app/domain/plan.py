@@ -38,8 +38,17 @@ from app.domain.values import JSON, MISSING, Missing, is_empty
 
 def plan(lead: Lead, links: Sequence[Link], owners: Owners | None = None) -> list[Action]:
     """Returns everything to be done about a lead, given what its links last observed; changes none of its inputs."""
-    if all(_at_rest(lead, link) for link in links if link.writing):
-        return []
+    draft = drafted(lead, links, owners)
+    return [] if draft is None else draft.actions
+
+
+def drafted(lead: Lead, links: Sequence[Link], owners: Owners | None = None) -> Draft | None:
+    """Returns the plan together with what it makes of the lead and its links: what `apply` would; None: nothing."""
+    for link in links:
+        if link.writing and not _at_rest(lead, link):
+            break
+    else:
+        return None
     draft = Draft(lead.copy(), {link.id: link.copy() for link in links}, owners or {}, [])
     ordered = sorted((link for link in draft.links.values() if link.writing), key=lambda link: link.order)
     for link in ordered:
@@ -47,7 +56,7 @@ def plan(lead: Lead, links: Sequence[Link], owners: Owners | None = None) -> lis
     while [link for link in ordered if _learn(draft, link)]:
         pass  # what one link said is news for the others; every link says a thing once, so this ends
     sum_counters(draft)
-    return draft.actions
+    return draft
 
 
 def apply(lead: Lead, links: Iterable[Link], actions: Iterable[Action]) -> tuple[Lead, dict[str, Link]]:
@@ -81,7 +90,7 @@ def _at_rest(lead: Lead, link: Link) -> bool:
         and not link.cells
         and link.observed == link.base_remote
         and link.mapping_version == link.connection.mapping.version
-        and all(link.epoch in epochs for epochs in link.counters.values())
+        and (not link.counters or all(link.epoch in epochs for epochs in link.counters.values()))
     )
 
 

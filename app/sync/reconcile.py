@@ -23,7 +23,7 @@ from app.db.session import DatabaseUnavailable, Tx
 from app.domain import filters
 from app.domain.identity import Identity, strong
 from app.domain.lead import Action, CloseConflict, Lead, OpenConflict, SetCell, SetField
-from app.domain.plan import apply, plan
+from app.domain.plan import drafted
 from app.domain.values import MISSING
 from app.sync import breakers, place
 from app.sync.job import Cancelled, Job
@@ -151,8 +151,8 @@ async def settle(tx: Tx, job: Job, batch: Batch) -> dict[UUID, Lead]:
             await _deleted_here(tx, batch, lead_id)
             continue
         having_a_say = [s for s in batch.links[lead_id] if not s.ended and not s.gone]
-        actions = plan(before, [s.link for s in having_a_say], batch.owners)
-        lead, kept = apply(before, [s.link for s in having_a_say], actions)
+        draft = drafted(before, [s.link for s in having_a_say], batch.owners)
+        lead, actions = (draft.lead, draft.actions) if draft else (before, [])
         after[lead_id] = lead
         is_new = lead_id in batch.new
         if is_new or any(isinstance(action, SetField) for action in actions):
@@ -164,9 +164,9 @@ async def settle(tx: Tx, job: Job, batch: Batch) -> dict[UUID, Lead]:
             batch.owners |= dict.fromkeys(strong(lead.values), lead.id)
         versions[lead_id] = lead.sync_version
         for s in having_a_say:
-            touched = s.link != kept[s.link.id] or s.connection_id == job.id
-            s.link = kept[s.link.id]
-            if touched:
+            known = s.link
+            s.link = draft.links[known.id] if draft else known
+            if s.link != known or s.connection_id == job.id:
                 changed_links.append(s)
         recorded.append((lead, lead.version, actions))
         await _note_conflicts(tx, batch, lead_id, actions)

@@ -17,7 +17,7 @@ from app.domain.lead import Action, Lead, Link, OpenConflict, Origin, Refuse, Se
 from app.domain.mapping import Mapped
 from app.domain.merge import State, later
 from app.domain.normalize import Unreadable
-from app.domain.plan import apply, edit, plan
+from app.domain.plan import apply, drafted, edit, plan
 from app.domain.policy import COUNTERS, FIELDS, Rule, Source
 from app.domain.policy import NAMES as POLICY_NAMES
 from app.domain.values import JSON, MISSING, is_empty
@@ -155,6 +155,16 @@ def test_law_4_after_apply_planning_again_plans_nothing(world: World) -> None:
     after, links, _ = _settled(world)
 
     assert plan(after, list(links.values()), world.owners) == []
+
+
+@law
+@given(worlds())
+def test_the_draft_of_a_plan_is_what_applying_the_plan_makes(world: World) -> None:
+    after, links, actions = _settled(world)
+    draft = drafted(world.lead, world.links, world.owners)
+
+    assert (draft.actions if draft else []) == actions
+    assert draft is None or (draft.lead, draft.links) == (after, links)
 
 
 @law

@@ -9,7 +9,7 @@ from time import process_time
 
 from app.domain import mapping
 from app.domain.lead import Connection, Lead, Link
-from app.domain.plan import apply, plan
+from app.domain.plan import apply, drafted, plan
 from app.domain.policy import Source
 from app.lab.bench.figure import Bench, Figure
 from app.providers.base import Column
@@ -92,8 +92,7 @@ def _measured(bench: Bench, pairs: list[tuple[Lead, Link]]) -> Figure:
 def _rate(pairs: list[tuple[Lead, Link]]) -> float:
     started = process_time()
     for lead, link in pairs:
-        if actions := plan(lead, [link]):
-            apply(lead, [link], actions)
+        drafted(lead, [link])
     return len(pairs) / (process_time() - started)
 
 
