@@ -130,7 +130,7 @@ def _observe_airtable(table: MappingTable, record: Record) -> links.Observation:
     return links.Observation(
         key=record.key,
         remote_id=record.remote_id,
-        observed=instantly_words.scrubbed(table.observed(record.cells)),
+        observed=table.observed(record.cells),
         created_at=record.created_at,
         modified_at=record.modified_at,
         raw={"crm_id": record.cells[crm.column]} if crm and crm.column in record.cells else None,
@@ -144,7 +144,7 @@ def _observe_instantly(record: Record) -> links.Observation:
         remote_id=record.remote_id,
         observed=instantly_words.observe(raw),
         created_at=record.created_at,
-        raw=instantly_words.scrubbed(raw),
+        raw=raw,
         namespace=_namespace(str(raw.get("campaign") or "")),
     )
 

@@ -8,7 +8,6 @@ about the funnel, custom labels neither.
 
 from __future__ import annotations
 
-import math
 import re
 from collections.abc import Callable, Iterable, Mapping
 from functools import lru_cache
@@ -126,17 +125,6 @@ def link_key(raw: Mapping[str, JSON]) -> str | None:
     return address and f"{raw.get('campaign') or raw.get('list_id') or '-'}/{address}"
 
 
-def scrubbed(value: JSON) -> JSON:
-    """Is the value as PostgreSQL's jsonb can hold it: no NUL, no lone surrogate, no NaN."""
-    if isinstance(value, str):
-        return value if value.isascii() and "\0" not in value else normalize.scrub(value)
-    if isinstance(value, dict):
-        return {scrubbed(str(key)): scrubbed(item) for key, item in value.items()}
-    if isinstance(value, list):
-        return [scrubbed(item) for item in value]
-    return None if isinstance(value, float) and not math.isfinite(value) else value
-
-
 def _put(seen: dict[str, JSON], field: str, raw: object, read: Callable[..., JSON]) -> None:
     try:
         seen[field] = read(raw)
@@ -171,7 +159,7 @@ def _read_payload(seen: dict[str, JSON], raw: Mapping[str, JSON]) -> None:
         _put(seen, "title", raw.get("job_title"), normalize.text)
         return
     variables = {key: value for key, value in payload.items() if key not in STANDARD_KEYS}
-    seen["metadata"] = scrubbed(variables)
+    seen["metadata"] = variables
     seen |= dict.fromkeys(ICP_NAMES)
     known = [(place, key) for key in variables if (place := _ICP_PLACES.get(_spelling(str(key))))]
     for (field, _), key in sorted(known):

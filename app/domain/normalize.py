@@ -22,6 +22,7 @@ from urllib.parse import unquote
 import email_validator
 import phonenumbers
 
+from app.domain.values import JSON
 from app.errors import LeadkeeperError
 
 _CACHE: Final = 65_536
@@ -51,6 +52,15 @@ def text(raw: object) -> str | None:
 def scrub(raw: str) -> str:
     """Removes what PostgreSQL cannot store: NUL and lone surrogates."""
     return raw if raw.isascii() and "\0" not in raw else _UNSTORABLE.sub("", raw)
+
+
+def scrubbed(value: JSON) -> JSON:
+    """Is a JSON value with `scrub` applied to every text in it, keys included."""
+    if isinstance(value, str):
+        return scrub(value)
+    if isinstance(value, dict):
+        return {scrub(key): scrubbed(item) for key, item in value.items()}
+    return [scrubbed(item) for item in value] if isinstance(value, list) else value
 
 
 def words(listed: str) -> frozenset[str]:

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Literal, Protocol
 
+from app.domain.mapping import Column as Column  # a part of what a provider says
 from app.errors import LeadkeeperError
 
 JSON = Any
@@ -48,21 +49,6 @@ class Limiter(Protocol):
     async def pause(self, resource: Resource, seconds: float) -> None:
         """Keeps everybody from calling `resource` for that long (a 429 was answered)."""
         ...
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Column:
-    """One remote column, as the provider's schema describes it."""
-
-    id: str
-    name: str
-    type: str
-    writable: bool
-    #: option names of a select column
-    options: tuple[str, ...] = ()
-    #: for a lastModifiedTime column: whether it has a time, and which columns it watches (None: all)
-    has_time: bool = False
-    watches: tuple[str, ...] | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
