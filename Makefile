@@ -1,6 +1,7 @@
 # Leadkeeper. `make` lists the targets.
 PY := .venv/bin/python
 PYTHON ?= python3
+PYTEST := $(PY) -m pytest -n 2 --dist worksteal
 
 .DEFAULT_GOAL := help
 .PHONY: help demo serve test test-fast check bench simulate openapi lock clean
@@ -21,9 +22,10 @@ demo: .venv/installed  ## watch Postgres, Airtable and Instantly come to agreeme
 serve: .venv/installed  ## run the service for real, with the settings of .env
 	@$(PY) -m app.cli serve
 
-test: .venv/installed  ## everything that must hold: format, lint, types, contracts, migrations, docs, tests
+test: .venv/installed  ## everything that must hold: format, lint, types, contracts, migrations, docs, tests, coverage of the domain
 	@$(MAKE) --no-print-directory check
-	$(PY) -m pytest -n 2 --dist worksteal --durations=10 $(ARGS)
+	$(if $(ARGS),,$(PYTEST) tests/domain --confcutdir=tests/domain --cov)
+	$(PYTEST) --durations=10 $(or $(ARGS),--ignore=tests/domain)
 
 test-fast: .venv/installed  ## the tests without the slow ones
 	$(PY) -m pytest -n 2 -m "not slow" -q $(ARGS)

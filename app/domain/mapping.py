@@ -12,7 +12,7 @@ import json
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal, Protocol
+from typing import Literal
 
 from app.domain import normalize, notes, policy
 from app.domain.ladder import STATUS_LADDER
@@ -78,19 +78,19 @@ class MappingError(LeadkeeperError):
     """A mapping does not fit the policy or the provider's columns."""
 
 
-class ColumnLike(Protocol):
-    """What the mapping needs to know of a remote column."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Column:
+    """One remote column, as the provider's schema describes it."""
 
-    @property
-    def id(self) -> str: ...
-    @property
-    def name(self) -> str: ...
-    @property
-    def type(self) -> str: ...
-    @property
-    def writable(self) -> bool: ...
-    @property
-    def options(self) -> tuple[str, ...]: ...
+    id: str
+    name: str
+    type: str
+    writable: bool
+    #: option names of a select column
+    options: tuple[str, ...] = ()
+    #: for a lastModifiedTime column: whether it has a time, and which columns it watches (None: all)
+    has_time: bool = False
+    watches: tuple[str, ...] | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -238,7 +238,7 @@ def incoming(source: Source) -> MappingTable:
     return MappingTable(version=1, fields=fields, pseudo={})
 
 
-def propose(columns: Sequence[ColumnLike]) -> list[dict[str, JSON]]:
+def propose(columns: Sequence[Column]) -> list[dict[str, JSON]]:
     """Returns the mapping that column names suggest; columns nobody knows are left out."""
     chosen: dict[str, dict[str, JSON]] = {}
     for column in columns:
@@ -252,7 +252,7 @@ def propose(columns: Sequence[ColumnLike]) -> list[dict[str, JSON]]:
     return list(chosen.values())
 
 
-def check(rows: Sequence[Mapping[str, JSON]], columns: Sequence[ColumnLike], *, version: int = 1) -> MappingTable:
+def check(rows: Sequence[Mapping[str, JSON]], columns: Sequence[Column], *, version: int = 1) -> MappingTable:
     """Returns the mapping, or raises `MappingError` with one sentence that names the column and the remedy."""
     by_key = {c.name: c for c in columns} | {c.id: c for c in columns}
     fields: dict[str, Mapped] = {}
@@ -277,7 +277,7 @@ def _is_pseudo(name: str) -> bool:
     return name in RIDE_ALONG or name in (CRM_ID, MODIFIED)
 
 
-def _pseudo(name: str, column: ColumnLike) -> Mapped:
+def _pseudo(name: str, column: Column) -> Mapped:
     if name != MODIFIED and not column.writable:
         raise MappingError(f"The column {column.name!r} is read-only there, so {name} cannot be written to it.")
     if name == MODIFIED and column.type != "lastModifiedTime":
@@ -289,7 +289,7 @@ def _pseudo(name: str, column: ColumnLike) -> Mapped:
     )  # fmt: skip
 
 
-def _mapped(name: str, column: ColumnLike, row: Mapping[str, JSON]) -> Mapped:
+def _mapped(name: str, column: Column, row: Mapping[str, JSON]) -> Mapped:
     try:
         rule = policy.field(name).rule(Source.AIRTABLE)
     except KeyError:
@@ -325,7 +325,7 @@ def _tightened(name: str, rule: Rule, wanted: JSON) -> Rule:
     raise MappingError(f"The rule of {name!r} is {rule.value} and cannot become {wanted!r}.")
 
 
-def _values(name: str, column: ColumnLike, wanted: JSON) -> dict[str, str]:
+def _values(name: str, column: Column, wanted: JSON) -> dict[str, str]:
     """Returns the option map of a status column: as given, or by the options' names."""
     if name != "status" and not wanted:
         return {}
