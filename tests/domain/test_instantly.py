@@ -275,6 +275,16 @@ def test_no_name_means_two_fields() -> None:
     spellings = [instantly._spelling(name) for names in ICP_NAMES.values() for name in names]
 
     assert len(spellings) == len(set(spellings))
+    assert all(spellings)
+
+
+def test_what_the_payload_repeats_of_the_lead_is_no_custom_variable() -> None:
+    payload = dict.fromkeys(
+        ("email", "firstName", "lastName", "companyName", "companyDomain", "jobTitle", "phone", "website",
+         "personalization"), "x",
+    )  # fmt: skip
+
+    assert observe(lead(payload=payload | {"Tier": "A"}))["metadata"] == {"Tier": "A"}
 
 
 def test_custom_variables_are_kept_verbatim() -> None:

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 
 from app.domain import mapping, notes
 from app.domain.lead import Connection
-from app.domain.mapping import MappingError
-from app.domain.policy import FIELDS, Rule, Source
+from app.domain.mapping import DEFAULT_COLUMNS, MappingError
+from app.domain.policy import FIELDS, Kind, Rule, Source
 from app.domain.values import JSON, MISSING
 from tests.domain.builders import OPTIONS, T0, column, instantly, lead, link, look, settle, table
 
@@ -114,6 +114,22 @@ def test_a_column_that_is_gone_is_neither_asked_for_nor_written() -> None:
 
     assert known.columns() == ["fld-email"]
     assert (set(known.fields), set(known.pseudo)) == ({"email", "title"}, {"last_sync"})
+
+
+def test_a_column_is_known_by_the_name_of_its_field() -> None:
+    """Three of them by another one, as the lead-database document and the demo base have it."""
+    others = {"company": "company_name", "website": "company_website", "last modified": "modified_at"}
+
+    assert {name: others.get(name, name.replace(" ", "_")) for name in DEFAULT_COLUMNS} == DEFAULT_COLUMNS
+    assert len(DEFAULT_COLUMNS) == 33
+
+
+def test_every_kind_of_value_is_read_in_its_own_way() -> None:
+    assert set(mapping.DECODERS) == set(get_args(Kind))
+
+
+def test_a_text_of_100_000_characters_fits_a_cell() -> None:
+    assert table("company_name").fields["company_name"].encode(LONG[1:]) == LONG[1:]
 
 
 def test_a_record_is_read_by_column_id() -> None:

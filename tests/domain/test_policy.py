@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from typing import get_args
+
 import pytest
 
 from app.db import tables
 from app.domain import policy
-from app.domain.policy import FIELDS, Rule, Source
+from app.domain.merge import State, Strategy
+from app.domain.policy import FIELDS, Kind, Rule, Source
 
 #: Columns that hold no value of a field: who, when, what is computed, and what the fields of a row keep beside them.
 BESIDES = {
@@ -84,8 +87,33 @@ def test_a_person_may_write_everything_but_what_tools_count() -> None:
     assert all(row.rule(Source.USER) is Rule.AUTHORITY for row in FIELDS.values())
 
 
-def test_defaults_are_values_of_fields() -> None:
+def test_every_row_has_a_kind_that_there_is() -> None:
+    assert {row.kind for row in FIELDS.values()} | {policy.CUSTOM.kind} == set(get_args(Kind))
+
+
+def test_a_lead_starts_as_new_unverified_and_uncounted() -> None:
+    assert policy.DEFAULTS == {
+        "status": "new", "needs_enrichment": True, "verified": False, "enriched": False,
+        "email_open_count": 0, "email_click_count": 0, "email_reply_count": 0,
+    }  # fmt: skip
     assert set(policy.DEFAULTS) <= set(FIELDS)
+
+
+def test_only_these_are_never_empty_on_purpose() -> None:
+    assert {name for name, row in FIELDS.items() if not row.clears} == {
+        "notes", "status", "is_positive_reply", *policy.COUNTERS
+    }  # fmt: skip
+
+
+def test_words_that_are_stored_and_published_stay_as_they_are() -> None:
+    """They stand in rows, in histories and in other people's programs."""
+    assert [*Source] == ["user", "airtable", "instantly", "instantly_event", "import"]
+    assert [*State] == ["agreed", "pending", "inflight", "held", "diverged"]
+    assert [*Strategy] == ["remote_wins", "last_modified_wins", "local_wins", "manual"]
+    assert [*Rule] == [
+        "identity", "set_once", "fill_if_empty", "newest", "oldest", "replace", "counter", "deep_merge", "set",
+        "ladder", "event_time", "append", "authority", "local_only",
+    ]  # fmt: skip
 
 
 @pytest.mark.parametrize("name", ["nonsense", "custom", "custom.", "CUSTOM.x"])
