@@ -39,6 +39,10 @@ class Allow:
         gate: Gatekeeper = request.app.state.gatekeeper
         caller = await gate.identify(request)
         request.state.caller = caller
+        self.check(caller)
+
+    def check(self, caller: Caller) -> None:
+        """Answers 403 to other roles."""
         if caller.role not in self.roles:
             needed = " or ".join(self.roles)
             raise Problem(403, f"This needs a key with the role {needed}; yours has the role {caller.role}.")
@@ -53,24 +57,28 @@ READ_RUNS = Depends(Allow(*READERS, "cron"))
 TRIGGER = Depends(Allow(*WORKERS, "cron"))
 
 
-def _runtime(request: Request) -> Runtime:
+async def runtime_of(request: Request) -> Runtime:
+    """Returns the runtime; like the next two a coroutine, since FastAPI calls a plain function in a thread."""
     runtime: Runtime = request.app.state.runtime
     return runtime
 
 
-def _caller(request: Request) -> Caller:
+async def caller_of(request: Request) -> Caller:
+    """Returns who calls, as `Allow` has found."""
     caller: Caller = request.state.caller
     return caller
 
 
-async def _session(request: Request) -> AsyncIterator[Tx]:
-    async with _runtime(request).db.transaction(_caller(request).tenant) as tx:
+async def session_of(request: Request) -> AsyncIterator[Tx]:
+    """Opens a transaction of the caller."""
+    runtime: Runtime = request.app.state.runtime
+    async with runtime.db.transaction(request.state.caller.tenant) as tx:
         yield tx
 
 
-Running = Annotated[Runtime, Depends(_runtime)]
-Current = Annotated[Caller, Depends(_caller)]
-Session = Annotated[Tx, Depends(_session, scope="function")]
+Running = Annotated[Runtime, Depends(runtime_of)]
+Current = Annotated[Caller, Depends(caller_of)]
+Session = Annotated[Tx, Depends(session_of, scope="function")]
 
 #: Turns an answer into what is kept of it, where it holds something shown once.
 Keep = Callable[[bytes], bytes]
@@ -117,7 +125,7 @@ async def _idempotency(request: Request) -> Idempotency:
         raise Problem(422, "An Idempotency-Key has 1 to 255 printable characters.")
     request_hash = hashlib.sha256(f"{request.method} {request.url.path}?{request.url.query}\n".encode())
     request_hash.update(await request.body())
-    return Idempotency(f"{_caller(request).key_id}:{given}", request_hash.digest())
+    return Idempotency(f"{request.state.caller.key_id}:{given}", request_hash.digest())
 
 
 Once = Annotated[Idempotency, Depends(_idempotency)]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from uuid import UUID
 
@@ -11,7 +12,7 @@ from starlette.requests import Request
 from app.api.errors import Problem
 from app.api.limits import REMEMBERED, Buckets
 from app.db import audits, idempotency, keys, workspaces
-from app.db.session import Role, Tenant
+from app.db.session import Role, Tenant, Tx
 from app.runtime import Runtime
 from app.vault import key_hash
 
@@ -52,37 +53,59 @@ class Gatekeeper:
 
     async def identify(self, request: Request) -> Caller:
         """Returns who calls; answers 401 without a valid key and 429 for too many requests."""
-        found = await self._find(request)
+        hashed = self._presented(request)
+        found = await keys.find(self._runtime.db, hashed)
+        if found is None:
+            raise self._wrong(request, hashed)
+        caller = self._admitted(found, hashed)
+        chosen = request.headers.get("x-workspace")
+        return caller if chosen is None else await self._elsewhere(request, caller, chosen)
+
+    @contextlib.asynccontextmanager
+    async def enter(self, request: Request) -> AsyncIterator[tuple[Caller, Tx]]:
+        """Identifies the caller in the transaction their request runs in, which commits at the end of the block."""
+        if "x-workspace" in request.headers:
+            caller = await self.identify(request)
+            async with self._runtime.db.transaction(caller.tenant) as tx:
+                yield caller, tx
+            return
+        hashed = self._presented(request)
+        async with keys.enter(self._runtime.db, hashed) as entered:
+            if entered is None:
+                raise self._wrong(request, hashed)
+            found, tx = entered
+            yield self._admitted(found, hashed), tx
+
+    def _presented(self, request: Request) -> bytes:
+        """Returns the hash of the key a request carries, unless too many wrong ones came from there."""
+        key = _presented(request)
+        if key is None:
+            raise _unauthorized("Send an API key: Authorization: Bearer lk_… or X-API-Key.")
+        hashed = key_hash(key)
+        # a key that was good before is not kept out by somebody else's failures behind the same address
+        if hashed not in self._good and (wait := self._failures.wait(_client(request))):
+            raise _slow_down(wait, "Too many requests with a wrong key came from here")
+        return hashed
+
+    def _wrong(self, request: Request, hashed: bytes) -> Problem:
+        self._good.discard(hashed)
+        self._failures.take(_client(request))
+        return _unauthorized("This API key is unknown, expired or revoked: ask an administrator for a new one.")
+
+    def _admitted(self, found: keys.Found, hashed: bytes) -> Caller:
+        if len(self._good) >= REMEMBERED:
+            self._good.clear()
+        self._good.add(hashed)
         if wait := self._requests.take(found.id):
             raise _slow_down(wait, "This key sends more requests than it may")
         self._used.setdefault(found.workspace_id, set()).add(found.id)
-        caller = Caller(
+        return Caller(
             workspace_id=found.workspace_id,
             key_id=found.id,
             role=found.role,
             name=found.acts_for or found.name,
             acts_for=found.acts_for,
         )
-        chosen = request.headers.get("x-workspace")
-        return caller if chosen is None else await self._elsewhere(request, caller, chosen)
-
-    async def _find(self, request: Request) -> keys.Found:
-        key = _presented(request)
-        if key is None:
-            raise _unauthorized("Send an API key: Authorization: Bearer lk_… or X-API-Key.")
-        client, hashed = request.client.host if request.client else "", key_hash(key)
-        # a key that was good before is not kept out by somebody else's failures behind the same address
-        if hashed not in self._good and (wait := self._failures.wait(client)):
-            raise _slow_down(wait, "Too many requests with a wrong key came from here")
-        found = await keys.find(self._runtime.db, hashed)
-        if found is None:
-            self._good.discard(hashed)
-            self._failures.take(client)
-            raise _unauthorized("This API key is unknown, expired or revoked: ask an administrator for a new one.")
-        if len(self._good) >= REMEMBERED:
-            self._good.clear()
-        self._good.add(hashed)
-        return found
 
     async def _elsewhere(self, request: Request, caller: Caller, chosen: str) -> Caller:
         """An operator acts inside one workspace at a time, and that is written down there."""
@@ -133,6 +156,10 @@ def _presented(request: Request) -> str | None:
             found.encode()
             return found
     return None
+
+
+def _client(request: Request) -> str:
+    return request.client.host if request.client else ""
 
 
 def _unauthorized(detail: str) -> Problem:

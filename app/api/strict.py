@@ -16,6 +16,8 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.routing import APIRoute
 from starlette.responses import Response
 
+from app.api import reads
+
 #: How deep a body may nest, and how large a whole number may be.
 DEPTH, LARGEST = 64, 2**63 - 1
 
@@ -36,6 +38,10 @@ class StrictRequest(Request):
 
 class StrictRoute(APIRoute):
     """A route with strict bodies, whose transactions end inside its handler."""
+
+    def __init__(self, path: str, endpoint: Callable[..., Any], **declared: Any) -> None:
+        super().__init__(path, endpoint, **declared)
+        self.app = reads.short_way(self) or self.app
 
     def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
         """Returns the handler."""

@@ -9,9 +9,12 @@ from typing import Any
 from uuid import UUID
 
 from app.db.ids import new_id
-from app.db.session import Database, Role, Tx
+from app.db.session import Database, Role, Transaction, Tx, begins
 
 _SHOWN = "id, name, prefix, role, acts_for, created_at, expires_at, revoked_at, last_used_at"
+_FOUND = "k.workspace_id, k.id, k.role, k.name, k.acts_for"
+_FIND = "FROM find_key($1, clock_timestamp()) AS k"
+_ENTER = f"SELECT {_FOUND}, {begins('k.workspace_id::text', 'k.role')} {_FIND}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -28,10 +31,13 @@ class Found:
 
 async def find(db: Database, key_hash: bytes) -> Found | None:
     """Returns what a key stands for; None for one that is unknown, expired or revoked."""
-    row = await db.look_up(
-        "SELECT workspace_id, id, role, name, acts_for FROM find_key($1, clock_timestamp())", key_hash
-    )
-    return None if row is None else Found(**row)
+    row = await db.look_up(f"SELECT {_FOUND} {_FIND}", key_hash)
+    return None if row is None else _found(row)
+
+
+def enter(db: Database, key_hash: bytes) -> Transaction[tuple[Found, Tx] | None]:
+    """Opens a transaction of what a key stands for: the key is found by its first statement, or None as by `find`."""
+    return db.transaction_of(_found, _ENTER, key_hash)
 
 
 async def create(
@@ -85,4 +91,10 @@ async def used(tx: Tx, key_ids: Iterable[UUID]) -> None:
         tx.workspace_id,
         list(key_ids),
         tx.now,
+    )
+
+
+def _found(row: Any) -> Found:
+    return Found(
+        workspace_id=row["workspace_id"], id=row["id"], role=row["role"], name=row["name"], acts_for=row["acts_for"]
     )
