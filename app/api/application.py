@@ -6,10 +6,9 @@ from functools import partial
 
 from fastapi import FastAPI
 from starlette.middleware.cors import CORSMiddleware
-from starlette.middleware.gzip import GZipMiddleware
 
 from app.api import describe, errors
-from app.api.edge import Edge
+from app.api.edge import Compressed, Edge
 from app.api.gate import Gatekeeper
 from app.api.metrics import Metrics
 from app.api.routes import (
@@ -63,7 +62,7 @@ def build(**options: object) -> FastAPI:
 def equip(app: FastAPI, *, max_body: int, cors_origins: str) -> None:
     """Adds the layers around the routes, which must be there before the first request."""
     app.state.metrics = Metrics()
-    app.add_middleware(GZipMiddleware, minimum_size=1024, compresslevel=5)
+    app.add_middleware(Compressed, minimum_size=1024, compresslevel=5)
     origins = [origin.strip() for origin in cors_origins.split(",") if origin.strip()]
     if origins:
         app.add_middleware(

@@ -7,6 +7,7 @@ from time import perf_counter
 
 import structlog
 from starlette.datastructures import MutableHeaders
+from starlette.middleware.gzip import GZipMiddleware
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from app.api.errors import Problem, problem
@@ -14,7 +15,22 @@ from app.api.metrics import Metrics
 from app.db.ids import new_id
 
 log = structlog.get_logger()
+#: Headers of every answer that does not say something else itself.
+_DEFAULTS = (
+    (b"x-content-type-options", b"nosniff"),
+    (b"cache-control", b"private, no-cache"),
+    (b"vary", b"Accept-Encoding"),
+)
 _REQUEST_ID = re.compile(rb"[A-Za-z0-9._-]{1,64}")
+
+
+class Compressed(GZipMiddleware):
+    """Compresses answers for those who take that, and is not in the way of the others."""
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answers one request."""
+        accepts = any(name == b"accept-encoding" and b"gzip" in value for name, value in scope.get("headers", ()))
+        await (super().__call__ if accepts else self.app)(scope, receive, send)
 
 
 class Edge:
@@ -35,44 +51,29 @@ class Edge:
         request_id = given.decode() if _REQUEST_ID.fullmatch(given) else new_id().hex
         scope.setdefault("state", {})["request_id"] = request_id
         structlog.contextvars.bind_contextvars(request_id=request_id)
-        began, status = perf_counter(), 500
+        began, status = perf_counter(), 0
 
         async def sending(message: Message) -> None:
             nonlocal status
             if message["type"] == "http.response.start":
                 status = message["status"]
-                found = MutableHeaders(scope=message)
-                found["X-Request-ID"] = request_id
-                found.setdefault("X-Content-Type-Options", "nosniff")
-                found.setdefault("Cache-Control", "private, no-cache")
-            await send(message)
-
-        try:
-            await self._guarded(scope, receive, sending, headers)
-        finally:
-            self._metrics.request(scope, status, perf_counter() - began)
-            structlog.contextvars.unbind_contextvars("request_id")
-
-    async def _guarded(self, scope: Scope, receive: Receive, send: Send, headers: dict[bytes, bytes]) -> None:
-        """Limits the body, and answers 500 where an error was not foreseen (unless the answer has begun)."""
-        begun = False
-
-        async def sending(message: Message) -> None:
-            nonlocal begun
-            begun = True
+                message["headers"] = _finished(message["headers"], request_id)
             await send(message)
 
         try:
             body = await self._body(receive, headers)
             await self._app(scope, receive if body is None else _replay(body, receive), sending)
         except Problem as exc:
-            await problem(scope["state"]["request_id"], exc)(scope, receive, send)
+            await problem(request_id, exc)(scope, receive, sending)
         except Exception:
             log.exception("request.failed", path=scope["path"], method=scope["method"])
-            if begun:
+            if status:
                 raise
             found = Problem(500, "Something went wrong here; the log has it under this request_id.")
-            await problem(scope["state"]["request_id"], found)(scope, receive, send)
+            await problem(request_id, found)(scope, receive, sending)
+        finally:
+            self._metrics.request(scope, status or 500, perf_counter() - began)
+            structlog.contextvars.unbind_contextvars("request_id")
 
     async def _body(self, receive: Receive, headers: dict[bytes, bytes]) -> bytes | None:
         """Refuses a body that is too large; one of unknown length is read here, up to the limit."""
@@ -100,6 +101,16 @@ class Edge:
             f"The body is larger than {self._max_body:,} bytes: send less at once.",
             headers={"Connection": "close"},
         )
+
+
+def _finished(headers: list[tuple[bytes, bytes]], request_id: str) -> list[tuple[bytes, bytes]]:
+    """Returns an answer's headers with those that every answer has."""
+    names = {name for name, _ in headers}
+    added = [header for header in _DEFAULTS if header[0] not in names]
+    found = [*headers, (b"x-request-id", request_id.encode()), *added]
+    if b"vary" in names:
+        MutableHeaders(raw=found).add_vary_header("Accept-Encoding")
+    return found
 
 
 def _replay(body: bytes, receive: Receive) -> Receive:

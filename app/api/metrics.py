@@ -27,6 +27,8 @@ class Metrics:
             buckets=_BUCKETS,
             registry=self._registry,
         )
+        #: looking a series up by its labels costs more than counting
+        self._series: dict[tuple[str, str, int], tuple[Counter, Histogram]] = {}
         self._runs = Gauge("leadkeeper_runs", "Runs in the ledger.", ("kind", "state"), registry=self._registry)
         self._calls = Gauge(
             "leadkeeper_provider_calls", "Provider calls in the ledger.", ("provider",), registry=self._registry
@@ -36,8 +38,12 @@ class Metrics:
     def request(self, scope: Scope, status: int, seconds: float) -> None:
         """Counts an answered request under its route's template, never under its path."""
         route = getattr(scope.get("route"), "path", "none")
-        self._requests.labels(scope["method"] if route != "none" else "any", route, str(status)).inc()
-        self._seconds.labels(route).observe(seconds)
+        key = (scope["method"] if route != "none" else "any", route, status)
+        if (found := self._series.get(key)) is None:
+            labels = (key[0], route, str(status))
+            found = self._series[key] = (self._requests.labels(*labels), self._seconds.labels(route))
+        found[0].inc()
+        found[1].observe(seconds)
 
     def render(self, totals: Iterable[Any]) -> bytes:
         """Returns the exposition, with what the workspaces add up to."""
