@@ -30,7 +30,13 @@ def _column(name: str) -> str:
 
 
 _SHOWN = ", ".join(_column(name) for name in ("id", "version", *policy.FIELDS, *BESIDES[2:]))
-_JSON = f"(SELECT row_to_json(shown)::text FROM (SELECT {_SHOWN}) AS shown)"
+#: A row and what shows of it: a join costs less than a subselect among the columns.
+_LEAD = f"lead l, LATERAL (SELECT {_SHOWN}) AS shown"
+_JSON = "row_to_json(shown)::text AS json"
+_ONE = (
+    f"SELECT {_JSON}, l.version, l.deleted_at IS NOT NULL AS deleted, l.merged_into FROM {_LEAD}"
+    " WHERE l.workspace_id = $1 AND l.id = $2"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,12 +51,7 @@ class Rendered:
 
 async def as_json(tx: Tx, lead_id: UUID) -> Rendered | None:
     """Returns a lead, also a deleted or merged one, or None."""
-    row = await tx.one(
-        f"SELECT {_JSON} AS json, l.version, l.deleted_at IS NOT NULL AS deleted, l.merged_into FROM lead l"
-        " WHERE l.workspace_id = $1 AND l.id = $2",
-        tx.workspace_id,
-        lead_id,
-    )
+    row = await tx.one(_ONE, tx.workspace_id, lead_id)
     return None if row is None else Rendered(row["json"], row["version"], row["deleted"], row["merged_into"])
 
 
@@ -134,7 +135,7 @@ async def page(
 def _statement(order: Order, where: str, limit: int) -> str:
     way = "DESC" if order.descending else "ASC"
     by = ", ".join(f"l.{name} {way}" for name in order.key)
-    return f"SELECT {_JSON} AS json, l.updated_at, l.id FROM lead l WHERE {where} ORDER BY {by} LIMIT ${limit}"
+    return f"SELECT {_JSON}, l.updated_at, l.id FROM {_LEAD} WHERE {where} ORDER BY {by} LIMIT ${limit}"
 
 
 def _conditions(filters: Mapping[str, Any], args: list[Any]) -> str:
