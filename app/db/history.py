@@ -35,11 +35,21 @@ async def record(
                      "link": action.link}
                 )  # fmt: skip
         if changes or refused:
-            rows.append((tx.workspace_id, new_id(), UUID(lead.id), version, source, actor, run_id, connection_id,
-                         changes, refused, tx.now))  # fmt: skip
-    await tx.many(
-        "INSERT INTO lead_change (workspace_id, id, lead_id, version, source, actor, run_id, connection_id, changes,"
-        " refused, at, xid) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, pg_current_xact_id()::text::bigint)",
+            rows.append(
+                {"id": str(new_id()), "lead_id": lead.id, "version": version, "changes": changes, "refused": refused}
+            )
+    if not rows:
+        return
+    await tx.run(
+        "INSERT INTO lead_change (workspace_id, source, actor, run_id, connection_id, at, xid, id, lead_id, version,"
+        " changes, refused) SELECT $1, $2, $3, $4, $5, $6, pg_current_xact_id()::text::bigint, r.*"
+        " FROM jsonb_to_recordset($7) AS r(id uuid, lead_id uuid, version bigint, changes jsonb, refused jsonb)",
+        tx.workspace_id,
+        source,
+        actor,
+        run_id,
+        connection_id,
+        tx.now,
         rows,
     )
 

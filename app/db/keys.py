@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from typing import Any, TypeVar
 from uuid import UUID
 
 from app.db.ids import new_id
 from app.db.session import Database, Role, Transaction, Tx, begins
 
+T = TypeVar("T")
 _SHOWN = "id, name, prefix, role, acts_for, created_at, expires_at, revoked_at, last_used_at"
 _FOUND = "k.workspace_id, k.id, k.role, k.name, k.acts_for"
 _FIND = "FROM find_key($1, clock_timestamp()) AS k"
@@ -35,9 +36,12 @@ async def find(db: Database, key_hash: bytes) -> Found | None:
     return None if row is None else _found(row)
 
 
-def enter(db: Database, key_hash: bytes) -> Transaction[tuple[Found, Tx] | None]:
-    """Opens a transaction of what a key stands for: the key is found by its first statement, or None as by `find`."""
-    return db.transaction_of(_found, _ENTER, key_hash)
+def enter(db: Database, key_hash: bytes, who: Callable[[Found | None], T]) -> Transaction[tuple[T, Tx]]:
+    """Opens a transaction of what a key stands for; its first statement finds the key.
+
+    `who` decides about what was found, and raises where that is None.
+    """
+    return db.transaction_of(lambda row: who(None if row is None else _found(row)), _ENTER, key_hash)
 
 
 async def create(

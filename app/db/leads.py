@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
 from decimal import Decimal
@@ -12,7 +12,7 @@ from uuid import UUID
 from app.db.ids import new_id
 from app.db.session import Tx
 from app.domain import notes, policy
-from app.domain.identity import Identity, strong
+from app.domain.identity import Identity, moved, strong
 from app.domain.lead import Lead, Origin
 from app.domain.policy import Source
 from app.domain.values import JSON
@@ -133,18 +133,26 @@ async def insert(tx: Tx, leads: Sequence[tuple[Lead, str]]) -> None:
     )
 
 
-async def save(tx: Tx, leads: Sequence[Lead]) -> None:
-    """Writes changed leads (locked by this transaction); every one of them moves to its next version."""
-    if not leads:
+async def save(tx: Tx, moves: Sequence[tuple[Lead, Lead]]) -> None:
+    """Writes leads (locked by this transaction) that changed from the first to the second; each gets a new version.
+
+    Written are the columns that one of them changed.
+    """
+    if not moves:
         return
-    columns = ", ".join(f"{name} = r.{name}" for name in _WRITTEN)
+    changed = set().union(*(_changed(before, after) for before, after in moves))
+    columns = [name for name in _WRITTEN if name in changed]
+    assigned = ", ".join(f"{name} = r.{name}" for name in columns)
     await tx.run(
-        f"UPDATE lead SET {columns}, version = lead.version + 1, sync_version = lead.sync_version + 1,"
+        f"UPDATE lead SET {assigned}, version = lead.version + 1, sync_version = lead.sync_version + 1,"
         " changed_xid = pg_current_xact_id()::text::bigint, updated_at = $3"
-        " FROM jsonb_populate_recordset(NULL::lead, $1) AS r WHERE lead.workspace_id = $2 AND lead.id = r.id",
-        [_row(lead) for lead in leads],
+        " FROM jsonb_populate_recordset(NULL::lead, $1) AS r WHERE lead.workspace_id = $2 AND lead.id = r.id"
+        # said twice, because the planner takes the rows of a function for a hundred
+        " AND lead.id = ANY($4)",
+        [_row(lead, columns) for _, lead in moves],
         tx.workspace_id,
         tx.now,
+        [UUID(lead.id) for _, lead in moves],
     )
 
 
@@ -189,6 +197,8 @@ async def claim_identities(tx: Tx, moves: Sequence[tuple[Lead | None, Lead]]) ->
     gone: list[tuple[Identity, str]] = []
     wanted: dict[Identity, str] = {}
     for before, after in moves:
+        if before is not None and before.deleted == after.deleted and not moved(before.values, after.values):
+            continue
         had = set(strong(before.values)) if before is not None and not before.deleted else set()
         has = set() if after.deleted else set(strong(after.values))
         gone += [(identity, after.id) for identity in had - has]
@@ -266,9 +276,13 @@ async def changed_since(
     return [row["id"] for row in rows], int(rows[-1]["changed_xid"]), False
 
 
-def _stored(row: Mapping[str, Any]) -> Stored:
+def _stored(row: Any) -> Stored:
     marks = row["marks"]
-    values: dict[str, JSON] = {name: _value(row[name]) for name in _PLAIN}
+    # the columns are read in the order in which they are listed
+    values: dict[str, JSON] = dict(zip(_PLAIN, row[1 : len(_PLAIN) + 1], strict=True))
+    for name, read in _CONVERTED.items():
+        if values[name] is not None:
+            values[name] = read(values[name])
     values["notes"] = row["note_entries"] or None
     for key, value in row["custom"].items():
         values[f"custom.{key}"] = value
@@ -278,7 +292,7 @@ def _stored(row: Mapping[str, Any]) -> Stored:
         cleared=frozenset(marks.get("cleared", ())),
         untouched=frozenset(marks.get("untouched", ())),
         derived=frozenset(marks.get("derived", ())),
-        origins={name: Origin(Source(o[0]), o[1], o[2]) for name, o in row["origins"].items()},
+        origins={name: Origin(_SOURCES[source], via, at) for name, (source, via, at) in row["origins"].items()},
         positive_at=instant(row["positive_at"]),
         own_counts=row["own_counts"],
         version=row["version"],
@@ -288,34 +302,54 @@ def _stored(row: Mapping[str, Any]) -> Stored:
     return Stored(lead=lead, created_by=row["created_by"], merged_into=row["merged_into"])
 
 
-def _value(value: Any) -> JSON:
-    match value:
-        case datetime():
-            return instant(value)
-        case Decimal():
-            return int(value) if value == value.to_integral_value() else float(value)
-        case date():
-            return value.isoformat()
-        case [] | {}:
-            return None
-    return value
+def _number(value: Decimal) -> int | float:
+    return int(value) if value == value.to_integral_value() else float(value)
 
 
-def _row(lead: Lead) -> dict[str, JSON]:
-    """Returns a lead as the columns of its row; times and ids as text, which Postgres reads."""
-    values = lead.values
-    row: dict[str, JSON] = {name: values.get(name) for name in _PLAIN}
-    row["id"] = lead.id
-    row["metadata"] = values.get("metadata") or {}
-    row["notes"] = notes.render(values.get("notes"))
-    row["note_entries"] = values.get("notes") or []
-    row["custom"] = {name[7:]: value for name, value in values.items() if name.startswith("custom.")}
-    row["marks"] = {
-        name: sorted(fields)
-        for name, fields in (("cleared", lead.cleared), ("untouched", lead.untouched), ("derived", lead.derived))
-        if fields
-    }
-    row["origins"] = {name: [o.source.value, o.connection, o.at] for name, o in lead.origins.items()}
-    row["own_counts"] = lead.own_counts
-    row["positive_at"] = lead.positive_at
+_SOURCES = {source.value: source for source in Source}
+_READERS: dict[policy.Kind, Callable[[Any], JSON]] = {
+    "instant": instant,
+    "date": date.isoformat,
+    "number": _number,
+    "set": lambda value: value or None,
+    "object": lambda value: value or None,
+}
+#: Columns whose values Postgres gives in another form than the policy's, and how they are read.
+_CONVERTED = {name: _READERS[kind] for name in _PLAIN if (kind := policy.FIELDS[name].kind) in _READERS}
+
+
+def _marks(lead: Lead) -> JSON:
+    marks = {"cleared": lead.cleared, "untouched": lead.untouched, "derived": lead.derived}
+    return {name: sorted(fields) for name, fields in marks.items() if fields}
+
+
+#: Columns that are more than a value of the lead; times and ids are text, which Postgres reads.
+_COMPOSED: dict[str, Callable[[Lead], JSON]] = {
+    "metadata": lambda lead: lead.values.get("metadata") or {},
+    "notes": lambda lead: notes.render(lead.values.get("notes")),
+    "note_entries": lambda lead: lead.values.get("notes") or [],
+    "custom": lambda lead: {name[7:]: value for name, value in lead.values.items() if name.startswith("custom.")},
+    "marks": _marks,
+    "origins": lambda lead: {name: list(origin) for name, origin in lead.origins.items()},
+    "own_counts": lambda lead: lead.own_counts,
+    "positive_at": lambda lead: lead.positive_at,
+}
+
+
+def _row(lead: Lead, columns: Sequence[str] = _WRITTEN) -> dict[str, JSON]:
+    """Returns a lead as some columns of its row, and its id."""
+    row: dict[str, JSON] = {"id": lead.id}
+    for name in columns:
+        compose = _COMPOSED.get(name)
+        row[name] = lead.values.get(name) if compose is None else compose(lead)
     return row
+
+
+def _changed(before: Lead, after: Lead) -> set[str]:
+    """Returns the columns in which two states of a lead differ."""
+    fields = {n for n in before.values.keys() | after.values.keys() if before.values.get(n) != after.values.get(n)}
+    columns = {"custom" if name.startswith("custom.") else name for name in fields}
+    columns |= {"note_entries"} if "notes" in fields else set()
+    columns |= {"own_counts"} if before.own_counts != after.own_counts else set()
+    columns |= {"positive_at"} if before.positive_at != after.positive_at else set()
+    return columns | {"marks", "origins"}

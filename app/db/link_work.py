@@ -14,12 +14,15 @@ from uuid import UUID
 from app.db.links import Observation
 from app.db.session import Tx
 
+#: A link, and the lead it was tied to when it was found to have work.
+Work = tuple[UUID, UUID | None]
+
 #: A link whose record has yet to be created is known by its lead until the provider names it.
 NEW = "new:"
 
 
-async def dirty(tx: Tx, connection_id: UUID, limit: int) -> list[tuple[UUID, UUID | None]]:
-    """Returns (link, lead) of links that wait to be reconciled, the oldest remote records first."""
+async def dirty(tx: Tx, connection_id: UUID, limit: int) -> list[Work]:
+    """Returns links that wait to be reconciled, the oldest remote records first."""
     rows = await tx.all(
         "SELECT id, lead_id FROM link WHERE workspace_id = $1 AND connection_id = $2 AND dirty"
         " ORDER BY remote_created_at, remote_key LIMIT $3",
@@ -30,8 +33,8 @@ async def dirty(tx: Tx, connection_id: UUID, limit: int) -> list[tuple[UUID, UUI
     return [(row["id"], row["lead_id"]) for row in rows]
 
 
-async def push_due(tx: Tx, connection_id: UUID, limit: int) -> list[tuple[UUID, UUID]]:
-    """Returns (link, lead) of links with something to write, or to look at again, whose time has come."""
+async def push_due(tx: Tx, connection_id: UUID, limit: int) -> list[Work]:
+    """Returns links with something to write, or to look at again, whose time has come."""
     rows = await tx.all(
         "SELECT id, lead_id FROM link WHERE workspace_id = $1 AND connection_id = $2 AND push_due"
         " AND lead_id IS NOT NULL AND remote_id IS NOT NULL AND (next_attempt_at IS NULL OR next_attempt_at <= $4)"
@@ -44,17 +47,17 @@ async def push_due(tx: Tx, connection_id: UUID, limit: int) -> list[tuple[UUID, 
     return [(row["id"], row["lead_id"]) for row in rows]
 
 
-async def new_due(tx: Tx, connection_id: UUID, limit: int) -> list[UUID]:
+async def new_due(tx: Tx, connection_id: UUID, limit: int) -> list[Work]:
     """Returns links whose records are to be created now."""
     rows = await tx.all(
-        "SELECT id FROM link WHERE workspace_id = $1 AND connection_id = $2 AND push_due AND remote_id IS NULL"
+        "SELECT id, lead_id FROM link WHERE workspace_id = $1 AND connection_id = $2 AND push_due AND remote_id IS NULL"
         " AND lead_id IS NOT NULL AND (next_attempt_at IS NULL OR next_attempt_at <= $4) ORDER BY id LIMIT $3",
         tx.workspace_id,
         connection_id,
         limit,
         tx.now,
     )
-    return [row["id"] for row in rows]
+    return [(row["id"], row["lead_id"]) for row in rows]
 
 
 async def clears_waiting(tx: Tx, connection_id: UUID, known: Iterable[str]) -> dict[str, int]:
@@ -95,13 +98,14 @@ async def planned_writes(tx: Tx) -> list[Any]:
     )
 
 
-async def clean(tx: Tx, link_ids: Iterable[UUID]) -> None:
+async def clean(tx: Tx, link_ids: Sequence[UUID]) -> None:
     """Marks links as reconciled that have nothing to say."""
-    await tx.run(
-        "UPDATE link SET dirty = false WHERE workspace_id = $1 AND id = ANY($2) AND dirty",
-        tx.workspace_id,
-        list(link_ids),
-    )
+    if link_ids:
+        await tx.run(
+            "UPDATE link SET dirty = false WHERE workspace_id = $1 AND id = ANY($2) AND dirty",
+            tx.workspace_id,
+            link_ids,
+        )
 
 
 async def park(tx: Tx, link_ids: Iterable[UUID], error: str) -> None:
@@ -168,8 +172,10 @@ async def put_off(tx: Tx, connection_id: UUID, until: datetime) -> None:
     )
 
 
-async def hurry(tx: Tx, connection_id: UUID, lead_ids: Iterable[UUID]) -> None:
+async def hurry(tx: Tx, connection_id: UUID, lead_ids: Sequence[UUID]) -> None:
     """Lets links of leads that were just edited be written at once, also where an earlier write of theirs waits."""
+    if not lead_ids:
+        return
     await tx.run(
         "UPDATE link SET next_attempt_at = NULL, attempts = 0 WHERE workspace_id = $1 AND connection_id = $2"
         " AND lead_id = ANY($3) AND push_due AND next_attempt_at IS NOT NULL AND remote_id IS NOT NULL"

@@ -42,6 +42,8 @@ class StoredLink:
     error: str | None
     ended: bool
     gone: bool
+    #: an earlier write is put off
+    waits: bool
 
     @property
     def is_new(self) -> bool:
@@ -258,4 +260,5 @@ def _stored(row: Mapping[str, Any], connections: Mapping[UUID, Connection]) -> S
         error=row["error"],
         ended=row["ended_at"] is not None,
         gone=row["gone_at"] is not None,
+        waits=row["next_attempt_at"] is not None,
     )

@@ -171,15 +171,14 @@ class Database:
 
         return Transaction(self._pool, self._probe, opened, _BEGIN, workspace, tenant.role)
 
-    def transaction_of(self, who: Callable[[Any], T], sql: str, *args: Any) -> Transaction[tuple[T, Tx] | None]:
-        """Opens a transaction for the tenant its first statement finds; None where that finds nobody.
+    def transaction_of(self, who: Callable[[Any], T], sql: str, *args: Any) -> Transaction[tuple[T, Tx]]:
+        """Opens a transaction for the tenant its first statement finds.
 
-        The statement selects workspace_id, role and `begins(…)` of both; `who` reads the rest of its row.
+        The statement selects workspace_id, role and `begins(…)` of both. `who` makes of its row what comes with the
+        transaction; where nobody was found it is handed None, and raises.
         """
 
-        def opened(connection: Any, row: Any) -> tuple[T, Tx] | None:
-            if row is None:
-                return None
+        def opened(connection: Any, row: Any) -> tuple[T, Tx]:
             return who(row), Tx(connection, Tenant(row["workspace_id"], row["role"]), self._time(row))
 
         return Transaction(self._pool, self._probe, opened, sql, *args)

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import assert_never
 
-from app.domain.identity import Identity, strong
+from app.domain.identity import STRONG, Identity, strong
 from app.domain.lead import (
     Action,
     Advance,
@@ -106,7 +106,7 @@ def origin_of(link: Link) -> Origin:
 
 def taken(draft: Draft, name: str, value: JSON | Missing) -> str | None:
     """Returns the other lead that owns this strong identity, if any."""
-    if name not in ("email", "linkedin_url") or not draft.owners or value is None or value is MISSING:
+    if name not in STRONG or not draft.owners or value is None or value is MISSING:
         return None
     for identity in strong({name: value}):
         owner = draft.owners.get(identity)

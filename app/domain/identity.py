@@ -18,6 +18,9 @@ from rapidfuzz.fuzz import token_sort_ratio
 from app.domain import names, normalize
 from app.domain.values import JSON
 
+#: The fields that may identify a person for certain.
+STRONG: Final = ("email", "linkedin_url")
+
 
 class Identity(NamedTuple):
     """A value that belongs to one lead of a workspace only."""
@@ -72,6 +75,11 @@ def strong(values: Mapping[str, JSON], *, blocked: Blocked = BLOCKED) -> tuple[I
     """Returns what identifies the lead with these values for certain."""
     found = (_by_email(values.get("email"), blocked), _by_linkedin(values.get("linkedin_url"), blocked))
     return tuple(identity for identity in found if identity)
+
+
+def moved(before: Mapping[str, JSON], after: Mapping[str, JSON]) -> bool:
+    """Tells whether a change of values may have changed what identifies the lead."""
+    return any(before.get(name) != after.get(name) for name in STRONG)
 
 
 def _by_email(raw: JSON, blocked: Blocked) -> Identity | None:

@@ -12,9 +12,10 @@ from datetime import datetime
 from uuid import UUID
 
 from app.db import link_work, links
-from app.db.leads import Stored as StoredLead
+from app.db.link_work import Work
 from app.db.links import StoredLink
 from app.domain.identity import strong
+from app.domain.lead import Lead
 from app.domain.mapping import CRM_ID
 from app.providers.base import Guard, Record, Write
 from app.sync import outgoing, reconcile
@@ -30,25 +31,21 @@ async def create(job: Job) -> None:
     while True:
         async with job.db.transaction(job.tenant) as tx:
             due = await link_work.new_due(tx, job.id, LOOK_UP)
-            views = await job.views(tx)
-            stored = await links.by_ids(tx, due, views)
-            batch = await reconcile.gather(tx, job, {s.lead_id: [s] for s in stored if s.lead_id}, views)
+            batch = await reconcile.gather(tx, job, [lead_id for _, lead_id in due if lead_id], await job.views(tx))
             started = tx.now
-            wanted = [
-                (s, batch.leads[s.lead_id]) for s in stored if s.lead_id and not batch.leads[s.lead_id].lead.deleted
-            ]
-            await link_work.remove(tx, set(due) - {UUID(s.link.id) for s, _ in wanted})
+            wanted = [(s, lead) for s, lead in batch.find(dict(due)) if not lead.deleted]
+            await link_work.remove(tx, dict(due).keys() - {UUID(s.link.id) for s, _ in wanted})
         if not due:
             return
         known = await _look_up(job, wanted)
         await _adopt(job, [(s, known[s.link.id]) for s, _ in wanted if s.link.id in known], started)
-        missing = [UUID(s.link.id) for s, _ in wanted if s.link.id not in known]
+        missing = [(UUID(s.link.id), s.lead_id) for s, _ in wanted if s.link.id not in known]
         size = job.adapter.provider.write_batch
         for start in range(0, len(missing), size):
             await _create(job, missing[start : start + size])
 
 
-async def _look_up(job: Job, wanted: Sequence[tuple[StoredLink, StoredLead]]) -> dict[str, Record]:
+async def _look_up(job: Job, wanted: Sequence[tuple[StoredLink, Lead]]) -> dict[str, Record]:
     """Returns, by link, the records that are there already; of several the oldest."""
     table, provider = job.connection.table, job.adapter.provider
     found: dict[str, Record] = {}
@@ -62,7 +59,7 @@ async def _look_up(job: Job, wanted: Sequence[tuple[StoredLink, StoredLead]]) ->
         by_email = {
             identity.value: s.link.id
             for s, lead in wanted
-            for identity in strong(lead.lead.values)
+            for identity in strong(lead.values)
             if identity.kind == "email" and s.link.id not in found
         }
         records = await provider.find(column, sorted(by_email)) if by_email else []
@@ -85,18 +82,16 @@ async def _adopt(job: Job, pairs: Sequence[tuple[StoredLink, Record]], started: 
     await reconcile.reconcile(job)
 
 
-async def _create(job: Job, chunk: Sequence[UUID]) -> None:
+async def _create(job: Job, chunk: Sequence[Work]) -> None:
     column = job.connection.table.pseudo[CRM_ID].column if CRM_ID in job.connection.table.pseudo else None
     async with job.db.transaction(job.tenant) as tx:
         await job.lease.fence(tx)
-        views = await job.views(tx)
-        found = {s.lead_id: [s] for s in await links.by_ids(tx, chunk, views) if s.lead_id is not None}
-        batch = await reconcile.gather(tx, job, found, views)
+        batch = await reconcile.gather(tx, job, [lead_id for _, lead_id in chunk if lead_id], await job.views(tx))
         ready = []
-        for lead_id, stored_lead in batch.leads.items():
-            out = outgoing.pick(found[lead_id][0], stored_lead.lead)
+        for stored, lead in batch.find(dict(chunk)):
+            out = outgoing.pick(stored, lead)
             if column is not None:
-                out.cells[column] = str(lead_id)
+                out.cells[column] = lead.id
             if out.cells:
                 ready.append(out)
         await outgoing.store(tx, job, ready, "create")

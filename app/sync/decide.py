@@ -59,7 +59,7 @@ async def resolve(tx: Tx, item_id: UUID, *, keep: Keep, version: int, actor: str
     )
     if actions:
         after, _ = apply(lead, [], actions)
-        await leads.save(tx, [after])
+        await leads.save(tx, [(lead, after)])
         await leads.claim_identities(tx, [(lead, after)])
         after.version = lead.version + 1
         await history.record(tx, [(after, after.version, actions)], source=Source.USER.value, actor=actor)

@@ -14,7 +14,6 @@ from app.db import history, leads, link_work
 from app.db.ids import new_id
 from app.db.session import Tx
 from app.domain import normalize, notes, policy
-from app.domain.identity import strong
 from app.domain.ladder import STATUS_LADDER
 from app.domain.lead import Action, Lead, Origin, SetField
 from app.domain.mapping import DECODERS
@@ -262,9 +261,8 @@ async def _save(tx: Tx, before: Lead, actions: list[Action], actor: str) -> Lead
     if not any(isinstance(action, SetField) for action in actions):
         return before
     after, _ = apply(before, [], actions)
-    await leads.save(tx, [after])
-    if set(strong(before.values)) != set(strong(after.values)):
-        await leads.claim_identities(tx, [(before, after)])
+    await leads.save(tx, [(before, after)])
+    await leads.claim_identities(tx, [(before, after)])
     after.version, after.sync_version = before.version + 1, before.sync_version + 1
     await _record(tx, after, actions, actor, Source.USER)
     return after

@@ -210,7 +210,7 @@ async def _confirm(job: Job, outgoing: Sequence[Outgoing], records: Sequence[Rec
         job.count("created_there", created)
         job.count("written_there", len(outgoing) - created)
         await job.progress(tx, "push", done=len(outgoing))
-    await reconcile.run_batch(job, ids)
+    await reconcile.run_batch(job, [(UUID(out.stored.link.id), out.stored.lead_id) for out in outgoing])
 
 
 async def wait_blocked(tx: Tx, out: Outgoing) -> None:
@@ -245,7 +245,7 @@ async def _locked(tx: Tx, job: Job, outgoing: Sequence[Outgoing]) -> list[tuple[
     """Loads the links of outgoing records once more, under the locks of their leads."""
     views = await job.views(tx)
     lead_ids = {out.stored.lead_id for out in outgoing if out.stored.lead_id is not None}
-    batch = await reconcile.gather(tx, job, dict.fromkeys(lead_ids, ()), views)
+    batch = await reconcile.gather(tx, job, lead_ids, views)
     now = {s.link.id: s for found in batch.links.values() for s in found}
     return [(out, now[out.stored.link.id]) for out in outgoing if out.stored.link.id in now]
 

@@ -38,13 +38,13 @@ class Placement:
         self.by_lead.setdefault(lead_id, []).append(stored)
 
 
-def identities(stored: StoredLink) -> list[Identity]:
-    """Returns the strong identities a record shows."""
+def identities(stored: StoredLink, lead: Lead | None = None) -> tuple[Identity, ...]:
+    """Returns the strong identities a record shows, beside those its lead has in the same words."""
     values: dict[str, JSON] = {}
-    for name in ("email", "linkedin_url"):
+    for name in identity.STRONG:
         mapped = stored.link.connection.mapping.fields.get(name)
         raw = stored.link.observed.get(name)
-        if mapped is None or raw is None:
+        if mapped is None or raw is None or (lead is not None and raw == lead.values.get(name)):
             continue
         try:
             value = mapped.decode(raw)
@@ -52,18 +52,15 @@ def identities(stored: StoredLink) -> list[Identity]:
             continue
         if value is not MISSING:
             values[name] = value
-    return list(identity.strong(values))
+    return identity.strong(values) if values else ()
 
 
 async def place(tx: Tx, records: Sequence[StoredLink]) -> Placement:
-    """Finds the lead of each record; records of one person that come together go to one lead."""
+    """Finds the lead of each record that has none; records of one person that come together go to one lead."""
     shown = {stored.link.id: identities(stored) for stored in records}
     placement = Placement(await leads.owners(tx, {i for found in shown.values() for i in found}))
     named = await _leads_named(tx, records)
     for stored in records:
-        if stored.lead_id is not None:
-            placement.put(stored.lead_id, stored)
-            continue
         if (lead_id := named.get(stored.link.id)) is not None:
             placement.put(lead_id, stored)
             continue
@@ -90,7 +87,7 @@ async def _leads_named(tx: Tx, records: Sequence[StoredLink]) -> dict[str, UUID]
     wanted: dict[str, UUID] = {}
     for stored in records:
         text = (stored.raw or {}).get("crm_id")
-        if stored.lead_id is None and isinstance(text, str):
+        if isinstance(text, str):
             try:
                 wanted[stored.link.id] = UUID(text.strip())
             except ValueError:

@@ -31,9 +31,10 @@ async def pull(job: Job, mode: Mode) -> Mode:
         state = await connections.stream(tx, job.id, STREAM)
         if state.position is None or (mode == "full" and state.progress.get("mode") != "full"):
             state = await _begin(tx, job, state, mode)
+        # what a page shows is at least as new as the end of the transaction before its call
+        started = tx.now
     restarts = 0
     while state.position is not None:
-        started = await job.db.now()
         try:
             page = await job.adapter.provider.page(state.position)
         except CursorExpired:
@@ -45,8 +46,9 @@ async def pull(job: Job, mode: Mode) -> Mode:
             async with job.db.transaction(job.tenant) as tx:
                 await job.lease.fence(tx)
                 state = await _begin(tx, job, state, state.progress["mode"])
+                started = tx.now
             continue
-        state = await _store(job, state, page, started)
+        state, started = await _store(job, state, page, started)
     mode_read: Mode = state.progress["mode"]
     return mode_read
 
@@ -64,8 +66,8 @@ async def _begin(tx: Tx, job: Job, state: StreamState, mode: Mode) -> StreamStat
     return begun
 
 
-async def _store(job: Job, state: StreamState, page: Page, started: datetime) -> StreamState:
-    """Keeps one page: observations that changed, and the cursor behind them, or neither."""
+async def _store(job: Job, state: StreamState, page: Page, started: datetime) -> tuple[StreamState, datetime]:
+    """Keeps one page: observations that changed, and the cursor behind them, or neither; returns also when."""
     progress: dict[str, JSON] = dict(state.progress)
     progress.setdefault("server_time", page.server_time)
     progress.setdefault("began", started.isoformat())
@@ -96,4 +98,4 @@ async def _store(job: Job, state: StreamState, page: Page, started: datetime) ->
         job.count("read", len(page.records))
         job.count("changed_there", changed)
         await job.progress(tx, "pull", done=len(page.records))
-    return moved
+    return moved, tx.now

@@ -11,6 +11,7 @@ from datetime import datetime, timedelta
 from uuid import UUID
 
 from app.db import link_work, links
+from app.db.link_work import Work
 from app.providers.base import Guard, Record, Write
 from app.sync import outgoing, reconcile
 from app.sync.create import create
@@ -24,7 +25,7 @@ async def push(job: Job) -> None:
     before = -1
     while before != (before := job.counters["looked_at"] + job.counters["written_there"]):
         async with job.db.transaction(job.tenant) as tx:
-            due = [link_id for link_id, _ in await link_work.push_due(tx, job.id, job.adapter.provider.read_batch)]
+            due = await link_work.push_due(tx, job.id, job.adapter.provider.read_batch)
         if not due:
             return
         read_at = await _read_again(job, due)
@@ -34,11 +35,11 @@ async def push(job: Job) -> None:
             await _write(job, chunk, read_at)
 
 
-async def _read_again(job: Job, due: Sequence[UUID]) -> datetime:
+async def _read_again(job: Job, due: Sequence[Work]) -> datetime:
     """Stores what the records show now and lets it be judged, so that the write meets no news it did not know."""
     async with job.db.transaction(job.tenant) as tx:
         views = await job.views(tx)
-        stored = await links.by_ids(tx, due, views)
+        stored = await links.by_ids(tx, dict(due), views)
         started = tx.now
     records = await job.adapter.provider.read([s.remote_id for s in stored if s.remote_id])
     shown = {record.key for record in records}
@@ -52,21 +53,20 @@ async def _read_again(job: Job, due: Sequence[UUID]) -> datetime:
         # perhaps deleted there; only a complete listing says so, and until then nothing is written to it
         error = "The record was not found there; the next complete listing tells whether it is gone."
         await link_work.delay(tx, unseen, until=tx.now + timedelta(hours=1), failed=False, error=error)
-    await reconcile.run_batch(job, seen)
+    await reconcile.run_batch(job, [(link_id, dict(due)[link_id]) for link_id in seen])
     return started
 
 
-async def _write(job: Job, chunk: Sequence[UUID], read_at: datetime) -> None:
+async def _write(job: Job, chunk: Sequence[Work], read_at: datetime) -> None:
     async with job.db.transaction(job.tenant) as tx:
         await job.lease.fence(tx)
         views = await job.views(tx)
-        found = {s.lead_id: [s] for s in await links.by_ids(tx, chunk, views) if s.lead_id is not None}
-        batch = await reconcile.gather(tx, job, found, views)
+        batch = await reconcile.gather(tx, job, [lead_id for _, lead_id in chunk if lead_id], views)
         ready: list[Outgoing] = []
-        for lead_id, stored_lead in batch.leads.items():
-            if stored_lead.lead.deleted:
+        for stored, lead in batch.find(link_id for link_id, _ in chunk):
+            if lead.deleted:
                 continue
-            out = outgoing.pick(found[lead_id][0], stored_lead.lead)
+            out = outgoing.pick(stored, lead)
             if out.cells:
                 ready.append(out)
             elif out.blocked:

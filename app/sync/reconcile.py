@@ -7,9 +7,8 @@ its link, and the rest goes on.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
 from uuid import UUID
 
 import structlog
@@ -18,15 +17,17 @@ from app.db import connections, history, leads, link_work, links, reviews
 from app.db.connections import LeaseLost
 from app.db.ids import new_id
 from app.db.leads import IdentityTaken
+from app.db.link_work import Work
 from app.db.links import StoredLink
 from app.db.session import DatabaseUnavailable, Tx
-from app.domain import filters
+from app.domain import filters, identity
 from app.domain.identity import Identity, strong
-from app.domain.lead import Action, CloseConflict, Lead, OpenConflict, SetCell, SetField
+from app.domain.lead import Action, CloseConflict, Connection, Lead, OpenConflict, SetCell, SetField
 from app.domain.plan import drafted
 from app.domain.values import MISSING
 from app.sync import breakers, place
 from app.sync.job import Cancelled, Job
+from app.sync.place import Placement
 
 log = structlog.get_logger()
 BATCH = 100
@@ -35,31 +36,32 @@ _TRIES = 4
 
 async def reconcile(job: Job) -> None:
     """Works through everything of this connection that changed, there and here, until nothing is left."""
-    if job.connection.pushes:
-        async with job.db.transaction(job.tenant) as tx:
+    async with job.db.transaction(job.tenant) as tx:
+        if job.connection.pushes:
             await job.lease.fence(tx)
             await breakers.check_clears(tx, job)
-    await _changed_there(job)
+        batch = await link_work.dirty(tx, job.id, BATCH)
+    await _changed_there(job, batch)
     if job.connection.pushes:
         await _changed_here(job)
 
 
-async def _changed_there(job: Job) -> None:
-    """Reconciles links with a new observation or decision."""
-    while True:
-        async with job.db.transaction(job.tenant) as tx:
-            batch = [link_id for link_id, _ in await link_work.dirty(tx, job.id, BATCH)]
-        if not batch:
-            return
+async def _changed_there(job: Job, batch: Sequence[Work]) -> None:
+    """Reconciles links with a new observation or decision, of which `batch` are the first."""
+    while batch:
         await run_batch(job, batch)
+        if len(batch) < BATCH:
+            return
+        async with job.db.transaction(job.tenant) as tx:
+            batch = await link_work.dirty(tx, job.id, BATCH)
 
 
-async def run_batch(job: Job, link_ids: Sequence[UUID]) -> None:
+async def run_batch(job: Job, work: Sequence[Work]) -> None:
     """Reconciles some links in one transaction; where one of them breaks it, finds it and goes on without it."""
     try:
         for attempt in range(_TRIES):
             try:
-                await job.db.retrying(lambda: _batch(job, link_ids))
+                await job.db.retrying(lambda: _batch(job, work))
             except IdentityTaken:
                 # another transaction took the same identity first; it is visible now
                 if attempt == _TRIES - 1:
@@ -69,33 +71,38 @@ async def run_batch(job: Job, link_ids: Sequence[UUID]) -> None:
     except (DatabaseUnavailable, LeaseLost, Cancelled):
         raise
     except Exception as exc:
-        if len(link_ids) > 1:
-            middle = len(link_ids) // 2
-            await run_batch(job, link_ids[:middle])
-            await run_batch(job, link_ids[middle:])
+        if len(work) > 1:
+            middle = len(work) // 2
+            await run_batch(job, work[:middle])
+            await run_batch(job, work[middle:])
             return
-        log.exception("link.failed", link_id=str(link_ids[0]), connection_id=str(job.id))
+        link_id, _ = work[0]
+        log.exception("link.failed", link_id=str(link_id), connection_id=str(job.id))
         async with job.db.transaction(job.tenant) as tx:
             await job.lease.fence(tx)
-            await link_work.park(
-                tx, link_ids, f"This record could not be reconciled ({type(exc).__name__}): see the log."
-            )
+            error = f"This record could not be reconciled ({type(exc).__name__}): see the log."
+            await link_work.park(tx, [link_id], error)
         job.count("failed")
 
 
-async def _batch(job: Job, link_ids: Sequence[UUID]) -> None:
+async def _batch(job: Job, work: Sequence[Work]) -> None:
     async with job.db.transaction(job.tenant) as tx:
         await job.lease.fence(tx)
         views = await job.views(tx)
-        records = sorted(await links.by_ids(tx, link_ids, views), key=lambda s: (s.link.created_at, s.link.key))
-        placement = await place.place(tx, records)
-        newcomers = [s for s in records if s.lead_id is not None and s.link.reconciled < 0 and not s.link.base_remote]
-        batch = await gather(tx, job, placement.by_lead, views, placement.new, placement.owners)
+        unknown = await links.by_ids(tx, [link_id for link_id, lead_id in work if lead_id is None], views)
+        placement = await place.place(tx, sorted(unknown, key=lambda s: (s.link.created_at, s.link.key)))
+        known = {lead_id for _, lead_id in work if lead_id is not None}
+        batch = await gather(tx, job, known, views, placement)
+        ours = [s for found in batch.links.values() for s in found if s.connection_id == job.id]
+        newcomers = [
+            s for s in ours if s.link.reconciled < 0 and not s.link.base_remote and not s.is_new and not s.gone
+        ]
         await place.elect(tx, job, newcomers, batch.links)
-        breakers.hold_back([s for found in batch.links.values() for s in found if s.connection_id == job.id], job)
+        breakers.hold_back(ours, job)
         await settle(tx, job, batch)
-        await link_work.clean(tx, [UUID(s.link.id) for s in records if s.lead_id is None or s.link.id in batch.idle])
-        await job.progress(tx, "reconcile", done=len(records))
+        idle = placement.unplaced + [s for s in ours if s.link.id in batch.idle]
+        await link_work.clean(tx, [UUID(s.link.id) for s in idle])
+        await job.progress(tx, "reconcile", done=len(work))
 
 
 @dataclass(slots=True)
@@ -109,33 +116,31 @@ class Batch:
     #: links that have no say: their lead is gone, or another record speaks for it
     idle: set[str] = field(default_factory=set)
 
+    def find(self, wanted: Iterable[UUID]) -> list[tuple[StoredLink, Lead]]:
+        """Returns those of the links that still belong to one of the leads, with their lead."""
+        ids = {str(link_id) for link_id in wanted}
+        every = [(s, self.leads[lead_id].lead) for lead_id, found in self.links.items() for s in found]
+        return [(s, lead) for s, lead in every if s.link.id in ids]
+
 
 async def gather(
-    tx: Tx,
-    job: Job,
-    by_lead: Mapping[UUID, Sequence[StoredLink]],
-    views: Mapping[UUID, Any],
-    new: Mapping[UUID, Lead] | None = None,
-    owners: dict[Identity, str] | None = None,
+    tx: Tx, job: Job, lead_ids: Iterable[UUID], views: Mapping[UUID, Connection], placement: Placement | None = None
 ) -> Batch:
-    """Locks leads and loads everything a plan for them needs."""
-    new = new or {}
-    stored = await leads.lock(tx, [lead_id for lead_id in by_lead if lead_id not in new])
+    """Locks leads, and then loads everything a plan for them needs; what was read before the lock is read again."""
+    placed = placement or Placement({})
+    stored = await leads.lock(tx, {*lead_ids, *placed.by_lead} - placed.new.keys())
     source = job.connection.view.source.value
-    stored |= {lead_id: leads.Stored(lead=lead, created_by=source) for lead_id, lead in new.items()}
-    every: dict[UUID, list[StoredLink]] = {lead_id: [] for lead_id in by_lead}
-    given = {s.link.id: s for found in by_lead.values() for s in found}
-    for loaded in await links.of_leads(tx, by_lead, views):
+    stored |= {lead_id: leads.Stored(lead=lead, created_by=source) for lead_id, lead in placed.new.items()}
+    every: dict[UUID, list[StoredLink]] = {lead_id: [] for lead_id in stored}
+    for loaded in await links.of_leads(tx, stored, views):
         assert loaded.lead_id is not None
-        known = given.pop(loaded.link.id, loaded)
-        every[loaded.lead_id].append(known)
-    for fresh in given.values():
-        assert fresh.lead_id is not None
-        every[fresh.lead_id].append(fresh)
+        every[loaded.lead_id].append(loaded)
+    for lead_id, newcomers in placed.by_lead.items():
+        every[lead_id] += newcomers
     # every link of these leads speaks in a plan, so whose identities they show matters for all of them
-    wanted = {i for found in every.values() for s in found for i in place.identities(s)}
-    missing = wanted - set(owners or {})
-    return Batch(stored, every, (owners or {}) | await leads.owners(tx, missing), set(new))
+    shown = {i for lead_id, found in every.items() for s in found for i in place.identities(s, stored[lead_id].lead)}
+    owners = placed.owners | await leads.owners(tx, shown - placed.owners.keys())
+    return Batch(stored, every, owners, set(placed.new))
 
 
 async def settle(tx: Tx, job: Job, batch: Batch) -> dict[UUID, Lead]:
@@ -161,7 +166,8 @@ async def settle(tx: Tx, job: Job, batch: Batch) -> dict[UUID, Lead]:
                 lead.version, lead.sync_version = before.version + 1, before.sync_version + 1
             else:
                 lead.version, lead.sync_version = 1, 1
-            batch.owners |= dict.fromkeys(strong(lead.values), lead.id)
+            if is_new or identity.moved(before.values, lead.values):
+                batch.owners |= dict.fromkeys(strong(lead.values), lead.id)
         versions[lead_id] = lead.sync_version
         for s in having_a_say:
             known = s.link
@@ -185,7 +191,7 @@ async def _write(
 ) -> None:
     source = job.connection.view.source.value
     await leads.insert(tx, [(lead, source) for before, lead in moved if before is None])
-    await leads.save(tx, [lead for before, lead in moved if before is not None])
+    await leads.save(tx, [(before, lead) for before, lead in moved if before is not None])
     await leads.claim_identities(tx, moved)
     await links.save(tx, changed_links, at_version=versions, own=job.id)
     await history.record(tx, recorded, source=source, run_id=job.run_id, connection_id=job.id)
@@ -295,7 +301,7 @@ async def look_at_own_changes(job: Job, xid: int) -> None:
 
 async def _learn(tx: Tx, job: Job, lead_ids: Sequence[UUID]) -> None:
     views = await job.views(tx)
-    batch = await gather(tx, job, {lead_id: [] for lead_id in lead_ids}, views)
+    batch = await gather(tx, job, lead_ids, views)
     creates = [
         lead_id
         for lead_id, stored in batch.leads.items()
@@ -313,7 +319,7 @@ async def _learn(tx: Tx, job: Job, lead_ids: Sequence[UUID]) -> None:
     }
     batch.leads = stale
     await settle(tx, job, batch)
-    await link_work.hurry(tx, job.id, stale)
+    await link_work.hurry(tx, job.id, [i for i in stale if any(s.waits for s in batch.links[i])])
     await job.progress(tx, "reconcile", done=len(stale))
 
 
