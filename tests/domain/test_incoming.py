@@ -91,14 +91,17 @@ def test_what_is_old_news_is_not_looked_at_again() -> None:
     assert actions[-1] == Advance(link="I", remote={"phone": "+31612345678"})
 
 
-def test_an_address_of_another_lead_is_not_taken() -> None:
-    owners: Any = {("email", "ada@acme.test"): "other"}
-    known, _, actions = settle(lead(), [link(instantly(), {"email": "ada@acme.test"})], owners)
+@pytest.mark.parametrize(
+    ("name", "identity"),
+    [("email", ("email", "ada@acme.test")), ("linkedin_url", ("linkedin", "https://www.linkedin.com/in/ada"))],
+)
+def test_an_identity_of_another_lead_is_not_taken(importing: Connection, name: str, identity: Any) -> None:
+    known, _, actions = settle(lead(), [link(importing, {name: identity[1]})], {identity: "other"})
+    mine, _, _ = settle(lead(), [link(importing, {name: identity[1]})], {identity: "lead"})
 
-    assert known.values.get("email") is None
-    assert actions[0] == Refuse(
-        link="I", field="email", value="ada@acme.test", kept=None, reason="lead other has this value"
-    )
+    assert known.values.get(name) is None
+    assert actions[0] == Refuse(link="F", field=name, value=identity[1], kept=None, reason="lead other has this value")
+    assert mine.values[name] == identity[1]
 
 
 def test_a_status_is_imported_once(importing: Connection) -> None:
