@@ -6,12 +6,106 @@ from typing import Any
 
 import pytest
 
-from app.domain.lead import Origin, SetField
-from app.domain.plan import apply, edit
+from app.domain.cells import Cell, Conflict, Flapping, State
+from app.domain.lead import Action, OpenConflict, Origin, Refuse, Reread, SetCell, SetField
+from app.domain.plan import apply, edit, plan
 from app.domain.policy import Source
-from tests.domain.builders import T0, T1, lead
+from app.domain.values import JSON
+from tests.domain.builders import T0, T1, T3, airtable, lead, link
 
 PERSON = Origin(Source.USER, None, T1)
+TABLE = Origin(Source.AIRTABLE, "A", T1)
+WINS, ONLY_WRITTEN = "the connection's strategy is remote_wins", "this column is only written, never read"
+
+
+def taken(name: str, value: JSON, old: JSON, **rest: Any) -> SetField:
+    rule = "deep_merge" if name.startswith("custom") else "authority"
+    return SetField(field=name, value=value, old=old, rule=rule, origin=TABLE, link="A", **rest)
+
+
+def moved(name: str, remote: JSON, local: JSON, **rest: Any) -> SetCell:
+    return SetCell(link="A", field=name, cell=Cell(remote=remote, local=local, **rest))
+
+
+@pytest.mark.parametrize(
+    ("name", "base", "here", "there", "mapped", "expected"),
+    [
+        pytest.param("title", "CFO", "CFO", "CFO", {}, [], id="nothing new"),
+        pytest.param(
+            "title", "CFO", "CFO", "CEO ", {},
+            [taken("title", "CEO", "CFO"), moved("title", "CEO ", "CEO")], id="news there",
+        ),
+        pytest.param(
+            "title", "CFO", "Mine", "CFO", {},
+            [moved("title", "CFO", "CFO", state=State.PENDING)], id="news here",
+        ),
+        pytest.param(
+            "title", "CFO", "Mine", "CEO", {},
+            [
+                taken("title", "CEO", "Mine", losers=({"value": "Mine", "why": WINS},)), moved("title", "CEO", "CEO"),
+                OpenConflict(link="A", field="title", conflict=Conflict(
+                    base="CFO", local="Mine", remote="CEO", winner="remote", why=WINS
+                )),
+            ], id="news on both sides",
+        ),
+        pytest.param(
+            "title", "CFO", "CFO", "", {},
+            [taken("title", None, "CFO", clears=True), moved("title", "", None)], id="emptied there",
+        ),
+        pytest.param(
+            "title", "CFO", "CFO", "CEO ", {"direction": "push"},
+            [
+                moved("title", "CEO ", "CFO", state=State.DIVERGED, reason=ONLY_WRITTEN, other="CEO"),
+                Refuse(link="A", field="title", value="CEO", kept="CFO", reason=ONLY_WRITTEN),
+            ], id="only written: refused as it would be read",
+        ),
+        pytest.param(
+            "email", "a@acme.test", "a@acme.test", "a@@", {},
+            [
+                moved("email", "a@@", "a@acme.test", state=State.PENDING,
+                      flapping=Flapping(replaced="a@@", since=T1, times=1)),
+                Refuse(link="A", field="email", value="a@@", kept="a@acme.test",
+                       reason="'a@@' is not an e-mail address."),
+            ], id="unreadable: refused as it stands there",
+        ),
+        pytest.param(
+            "is_positive_reply", None, None, True, {},
+            [taken("is_positive_reply", True, None, event_at=T1), moved("is_positive_reply", True, True)],
+            id="a reply is dated by the look at it",
+        ),
+        pytest.param(
+            "custom.box", {"a": 1}, {"a": 1, "c": 1}, {"a": 1, "b": 2}, {},
+            [
+                taken("custom.box", {"a": 1, "b": 2, "c": 1}, {"a": 1, "c": 1}),
+                moved("custom.box", {"a": 1, "b": 2}, {"a": 1, "b": 2}, state=State.PENDING),
+            ], id="objects are united key by key",
+        ),
+        pytest.param(
+            "custom.box", {"a": 1}, {"a": 1}, "text", {},
+            [taken("custom.box", "text", {"a": 1}), moved("custom.box", "text", "text")],
+            id="an object and a text are not",
+        ),
+    ],
+)  # fmt: skip
+def test_all_that_one_field_of_one_record_leads_to(
+    name: str, base: JSON, here: JSON, there: JSON, mapped: dict[str, Any], expected: list[Action]
+) -> None:
+    assert plan(lead({name: here}), [link(airtable(name, **mapped), {name: there}, {name: base})]) == expected
+
+
+def test_a_record_that_was_never_looked_at_says_nothing() -> None:
+    unseen = link(airtable("title"), {"title": "CEO"}, {"title": "CFO"}, observed_at="")
+
+    assert plan(lead({"title": "CFO"}), [unseen]) == []
+    assert plan(lead({"title": "Mine"}), [unseen]) == [moved("title", "CFO", "CFO", state=State.PENDING)]
+
+
+def test_a_record_that_must_be_read_again_is_asked_for_once() -> None:
+    early = link(airtable("title", "location"), {"title": "CEO", "location": "Delft"})
+    for name in ("title", "location"):
+        early.put(name, Cell(remote="before", local="before", fresh=T3))
+
+    assert plan(lead({"title": "before", "location": "before"}), [early]) == [Reread(link="A")]
 
 
 def test_an_action_that_nobody_knows_is_refused_and_not_skipped() -> None:
