@@ -1,0 +1,124 @@
+"""What a person reads about a decision: who won and why, and why a value was not taken."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from app.domain.cells import Cell, Here, How, Seen, State, Strategy, Verdict
+from app.domain.ladder import rank
+from app.domain.merge import judge
+from app.domain.policy import Rule
+from app.domain.values import JSON, MISSING
+from tests.domain.builders import T0, T1, T2
+
+AGREED = Cell(remote="Acme", local="Acme")
+
+
+def judged(cell: Cell, there: JSON, here: JSON, *, seen: dict[str, Any], mine: dict[str, Any], **how: Any) -> Verdict:
+    how = {"rule": Rule.AUTHORITY, "connection": "A", **how}
+    return judge(cell, Seen(raw=there, **{"value": there, "at": T1, **seen}), Here(value=here, **mine), How(**how))
+
+
+@pytest.mark.parametrize(
+    ("strategy", "seen", "mine", "winner", "why"),
+    [
+        ("remote_wins", {}, {}, "remote", "the connection's strategy is remote_wins"),
+        ("local_wins", {}, {}, "local", "the connection's strategy is local_wins"),
+        ("manual", {}, {}, None, "the connection's strategy is manual"),
+        ("last_modified_wins", {"modified_at": T2}, {"at": T1}, "remote", "the record there was modified last"),
+        ("last_modified_wins", {"modified_at": T1}, {"at": T1}, "remote", "the record there was modified last"),
+        ("last_modified_wins", {"modified_at": T0}, {"at": T1}, "local", "the lead was modified last"),
+        ("last_modified_wins", {}, {"at": T1}, "remote", "the record there was modified last"),
+        ("last_modified_wins", {}, {"at": T2}, "local", "the lead was modified last"),
+        ("last_modified_wins", {"at": T2, "modified_at": T0}, {"at": T1}, "local", "the lead was modified last"),
+        (
+            "local_wins", {}, {"origin": "B", "outranked": True}, "remote",
+            "this connection outranks the one the lead's value came from",
+        ),
+        (
+            "remote_wins", {}, {"origin": "B", "outranked": False}, "local",
+            "the lead's value came from a connection that outranks this one",
+        ),
+        (
+            "local_wins", {}, {"origin": "A", "outranked": False}, "local",
+            "the connection's strategy is local_wins",
+        ),
+        (
+            "remote_wins", {}, {"origin": "A", "outranked": False}, "remote",
+            "the connection's strategy is remote_wins",
+        ),
+    ],
+)  # fmt: skip
+def test_a_conflict_says_who_won_and_why(
+    strategy: str, seen: dict[str, Any], mine: dict[str, Any], winner: str | None, why: str
+) -> None:
+    verdict = judged(AGREED, "There", "Here", seen=seen, mine=mine, strategy=Strategy(strategy))
+
+    assert verdict.conflict is not None
+    assert (verdict.conflict.winner, verdict.conflict.why) == (winner, why)
+    assert (verdict.conflict.base, verdict.conflict.local, verdict.conflict.remote) == ("Acme", "Here", "There")
+    assert verdict.value == ("There" if winner == "remote" else MISSING)
+    assert verdict.cell.state is {"remote": State.AGREED, "local": State.PENDING, None: State.HELD}[winner]
+
+
+@pytest.mark.parametrize(
+    ("cell", "there", "here", "mine", "how", "reason"),
+    [
+        (Cell(), "There", None, {"cleared": True}, {}, "a person cleared this field here"),
+        (AGREED, None, "Acme", {}, {"clears": False}, "this field is never empty"),
+        (AGREED, "", "Acme", {}, {"clears": False}, "this field is never empty"),
+        (
+            Cell(remote="won", local="won"), "opened", "won", {}, {"rule": Rule.LADDER, "rank": rank},
+            "the status only climbs",
+        ),
+        (
+            Cell(remote="opened", local="opened"), "opened", "opened", {}, {"rule": Rule.LADDER, "rank": rank}, None,
+        ),
+        (AGREED, "There", "Acme", {}, {"push_only": True}, "this column is only written, never read"),
+        (Cell(), "There", "Acme", {}, {"push_only": True}, "this column is only written, never read"),
+        (Cell(), None, "Acme", {}, {"push_only": True}, None),
+        (Cell(), None, "Acme", {"cleared": True}, {}, None),
+        (AGREED, "There", "Acme", {}, {}, None),
+    ],
+)  # fmt: skip
+def test_a_value_that_is_not_taken_says_why(
+    cell: Cell, there: JSON, here: JSON, mine: dict[str, Any], how: dict[str, Any], reason: str | None
+) -> None:
+    assert judged(cell, there, here, seen={}, mine=mine, **how).refused == reason
+
+
+@pytest.mark.parametrize(
+    ("cell", "there", "here", "how", "reason"),
+    [
+        (AGREED, "Acme", "Here", {"pull_only": True}, "this column is only read"),
+        (AGREED, "There", "Acme", {"rebase": True}, "the mapping changed"),
+        (AGREED, "There", "Acme", {"push_only": True}, "this column is only written, never read"),
+    ],
+)
+def test_sides_that_differ_for_good_say_why(
+    cell: Cell, there: JSON, here: JSON, how: dict[str, Any], reason: str
+) -> None:
+    found = judged(cell, there, here, seen={}, mine={}, **how).cell
+
+    assert (found.state, found.reason, found.other) == (State.DIVERGED, reason, there)
+
+
+def test_a_value_of_another_lead_waits_for_a_person() -> None:
+    verdict = judged(AGREED, "There", "Acme", seen={"owner": "lead 7"}, mine={})
+
+    assert verdict.conflict is not None
+    assert (verdict.conflict.winner, verdict.conflict.why) == (None, "another lead (lead 7) has this value")
+    assert (verdict.cell.state, verdict.cell.reason) == (State.HELD, "collision")
+
+
+def test_a_value_on_its_way_meets_a_new_mapping_and_still_goes() -> None:
+    waiting = Cell(remote="Acme", local="Acme", state=State.PENDING)
+    verdict = judged(waiting, "There", "Here", seen={}, mine={}, rebase=True)
+
+    assert verdict.conflict is not None
+    assert verdict.conflict.winner == "local"
+    assert verdict.conflict.why == "the mapping changed while the lead's value was on its way"
+    assert (verdict.conflict.base, verdict.conflict.local, verdict.conflict.remote) == ("Acme", "Here", "There")
+    assert judged(waiting, "Acme", "Here", seen={}, mine={}, rebase=True).conflict is None
