@@ -21,9 +21,10 @@ from app.domain.values import JSON, MISSING
 
 _COLUMNS = (
     "k.id, k.connection_id, k.lead_id, k.remote_key, k.remote_id, k.writing, k.remote_created_at, k.namespace,"
-    " k.observed, k.observed_at, k.modified_at, k.raw, k.observed_version, k.mapping_version, k.base_remote,"
+    " k.observed, k.observed_at, k.modified_at, k.observed_version, k.mapping_version, k.base_remote,"
     " k.base_local, k.cells, k.counters, k.reconciled_version, k.dirty, k.push_due, k.reread, k.attempts,"
-    " k.next_attempt_at, k.error, k.ended_at, k.gone_at"
+    " k.next_attempt_at, k.error, k.ended_at, k.gone_at,"
+    " CASE WHEN k.lead_id IS NULL THEN k.raw ->> 'crm_id' END AS crm_id"
 )
 
 
@@ -32,10 +33,13 @@ class StoredLink:
     """A link as it stands in the database."""
 
     link: Link
+    #: as it was read; never changed, because `save` writes what differs from it
+    before: Link
     connection_id: UUID
     lead_id: UUID | None
     remote_id: str | None
-    raw: dict[str, JSON] | None
+    #: what the CRM-id column of a record without a lead shows
+    crm_id: str | None
     dirty: bool
     push_due: bool
     attempts: int
@@ -162,13 +166,17 @@ async def of_connection(tx: Tx, connection_id: UUID) -> list[Any]:
 
 
 async def save(tx: Tx, links: Sequence[StoredLink], *, at_version: Mapping[UUID, int], own: UUID | None) -> None:
-    """Writes what was decided about links; those of the connection `own` are reconciled with `at_version` now."""
+    """Writes what was decided about links; those of the connection `own` are reconciled with `at_version` now.
+
+    Of a base only what moved is written: a record that is added again under an old key starts its base anew meanwhile.
+    """
     if not links:
         return
     rows = [
         {
             "id": str(s.link.id), "lead_id": str(s.lead_id) if s.lead_id else None, "writing": s.link.writing,
-            "base_remote": s.link.base_remote, "base_local": s.link.base_local,
+            **_moved("remote", s.before.base_remote, s.link.base_remote),
+            **_moved("local", s.before.base_local, s.link.base_local),
             "cells": {name: dump_cell(cell) for name, cell in s.link.cells.items()}, "counters": s.link.counters,
             "mapping_version": s.link.mapping_version, "reread": s.link.reread, "push_due": is_due(s),
             "error": s.error,
@@ -178,20 +186,32 @@ async def save(tx: Tx, links: Sequence[StoredLink], *, at_version: Mapping[UUID,
     ]  # fmt: skip
     await tx.run(
         """
-        UPDATE link k SET lead_id = r.lead_id, writing = r.writing, base_remote = r.base_remote,
-            base_local = r.base_local, cells = r.cells, counters = r.counters, mapping_version = r.mapping_version,
+        UPDATE link k SET lead_id = r.lead_id, writing = r.writing,
+            base_remote = CASE WHEN r.remote IS NULL THEN k.base_remote
+                ELSE (k.base_remote || r.remote) - r.remote_gone END,
+            base_local = CASE WHEN r.local IS NULL THEN k.base_local
+                ELSE (k.base_local || r.local) - r.local_gone END,
+            cells = r.cells, counters = r.counters, mapping_version = r.mapping_version,
             reread = r.reread, push_due = r.push_due, error = r.error,
             next_attempt_at = CASE WHEN r.push_due THEN k.next_attempt_at END,
             attempts = CASE WHEN r.push_due THEN k.attempts ELSE 0 END,
             dirty = k.dirty AND r.reconciled IS NULL, reconciled_version = coalesce(r.reconciled, k.reconciled_version)
-        FROM jsonb_to_recordset($2) AS r(id uuid, lead_id uuid, writing boolean, base_remote jsonb, base_local jsonb,
-            cells jsonb, counters jsonb, mapping_version integer, reread boolean, push_due boolean, error text,
-            reconciled bigint)
+        FROM jsonb_to_recordset($2) AS r(id uuid, lead_id uuid, writing boolean, remote jsonb, remote_gone text[],
+            local jsonb, local_gone text[], cells jsonb, counters jsonb, mapping_version integer, reread boolean,
+            push_due boolean, error text, reconciled bigint)
         WHERE k.workspace_id = $1 AND k.id = r.id
         """,
         tx.workspace_id,
         rows,
     )
+
+
+def _moved(side: str, before: Mapping[str, JSON], after: Mapping[str, JSON]) -> dict[str, JSON]:
+    """Returns what moved of a base: keys to be set, and keys to be taken out."""
+    if before == after:
+        return {}
+    news = {name: value for name, value in after.items() if before.get(name, MISSING) != value}
+    return {side: news, f"{side}_gone": [name for name in before if name not in after]}
 
 
 def is_due(stored: StoredLink) -> bool:
@@ -249,11 +269,12 @@ def _stored(row: Mapping[str, Any], connections: Mapping[UUID, Connection]) -> S
         reread=row["reread"],
     )
     return StoredLink(
-        link=link,
+        link=link.copy(),
+        before=link,
         connection_id=row["connection_id"],
         lead_id=row["lead_id"],
         remote_id=row["remote_id"],
-        raw=row["raw"],
+        crm_id=row["crm_id"],
         dirty=row["dirty"],
         push_due=row["push_due"],
         attempts=row["attempts"],

@@ -7,6 +7,7 @@ record of a lead has a say, every further one is only shown.
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from uuid import UUID
@@ -86,12 +87,8 @@ async def _leads_named(tx: Tx, records: Sequence[StoredLink]) -> dict[str, UUID]
     """Returns the lead each new record names in its CRM-id column, where there is such a lead."""
     wanted: dict[str, UUID] = {}
     for stored in records:
-        text = (stored.raw or {}).get("crm_id")
-        if isinstance(text, str):
-            try:
-                wanted[stored.link.id] = UUID(text.strip())
-            except ValueError:
-                continue
+        with contextlib.suppress(ValueError):
+            wanted[stored.link.id] = UUID((stored.crm_id or "").strip())
     known = {row["id"] for row in await leads.existing(tx, wanted.values())} if wanted else set()
     return {link_id: lead_id for link_id, lead_id in wanted.items() if lead_id in known}
 
