@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import field
 from enum import StrEnum
 
 from app.domain.policy import Rule
@@ -43,6 +44,13 @@ class Sent:
     until: str
     #: what the provider showed before, kept where the value came from another connection (see `Flapping`)
     replaced: JSON | Missing = MISSING
+    #: ghost: further values that were given up before and may still land, each as [remote, local]
+    also: list[list[JSON]] = field(default_factory=list)
+
+    @property
+    def values(self) -> list[list[JSON]]:
+        """Every value that may land, each as [remote, local]."""
+        return [[self.remote, self.local], *self.also]
 
 
 @value
@@ -69,7 +77,7 @@ class Cell:
     fresh: str | None = None
     #: why it is held or diverged
     reason: str | None = None
-    #: diverged: what the other side holds; held: [there, here] as the open item shows them
+    #: diverged: what the other side holds; held: [there, here] as the open item shows them, and what is there as it is
     other: JSON = None
     flapping: Flapping | None = None
 

@@ -20,7 +20,7 @@ from app.domain.values import JSON, MISSING, Missing, is_empty
 
 __all__ = [
     "Cell", "Conflict", "Flapping", "Here", "How", "Seen", "Sent", "State", "Strategy", "Verdict",
-    "confirmed", "judge", "later",
+    "confirmed", "judge", "later", "resolved",
 ]  # fmt: skip
 
 #: How long a write that was given up may still land, and for how long after that a first look may find it, in seconds.
@@ -48,6 +48,15 @@ def confirmed(cell: Cell, answered: JSON, at: str) -> Cell:
     return Cell(remote=answered, local=sent.local, fresh=at, flapping=flapping)
 
 
+def resolved(cell: Cell, *, keeps_remote: bool) -> Cell:
+    """Ends a hold as a person decided, by what the item shows; what the record shows by now is judged after that."""
+    there, _here, raw = cell.other
+    thawed = replace(cell, remote=raw, reason=None, other=None)
+    if keeps_remote:
+        return replace(thawed, state=State.AGREED, local=there)
+    return replace(thawed, state=State.PENDING)
+
+
 def _judge(cell: Cell, seen: Seen | None, here: Here, how: How) -> Verdict:
     if seen is None:
         return Verdict(cell=_mark_local_news(cell, here, how))
@@ -71,31 +80,38 @@ def _judge(cell: Cell, seen: Seen | None, here: Here, how: How) -> Verdict:
 
 def _hear_echo(cell: Cell, seen: Seen, how: How) -> Cell:
     """Recognises a value we wrote ourselves: one in flight, or one whose write was given up but landed after all."""
-    ghost = cell.ghost
-    if cell.sent is not None:
-        if _is_echo(cell.sent, seen, how):
-            return confirmed(cell, seen.raw, seen.at)
+    ghost, is_moved = cell.ghost, seen.raw != cell.remote
+    is_known = ghost is not None and seen.at < later(ghost.until, GHOST_UNSEEN)
+    landed = _ours(ghost, seen, how) if is_moved and is_known else []
+    if cell.sent is not None and is_moved and not landed and _ours(cell.sent, seen, how):
+        # only an answer tells that the writes before it are over
+        cell = replace(confirmed(cell, seen.raw, seen.at), ghost=ghost)
+    elif cell.sent is not None:
+        # what was there before, or an earlier write explains, does not show that this one has landed
         cell = _give_up(cell, seen)
         if cell.state is State.INFLIGHT:
             return cell
-    if ghost is None:
-        return cell
-    is_known = seen.at < later(ghost.until, GHOST_UNSEEN) and cell.state is not State.HELD
-    if is_known and seen.raw != cell.remote and _is_echo(ghost, seen, how):
-        cell = _settled(cell, seen, ghost.local)
+    if landed:
+        cell = _settled(cell, seen, landed[0])
     # a look that late shows all that will ever land
-    return replace(cell, ghost=None) if seen.at >= ghost.until and cell.ghost is ghost else cell
+    return replace(cell, ghost=None) if cell.ghost is not None and seen.at >= cell.ghost.until else cell
 
 
-def _is_echo(sent: Sent, seen: Seen, how: How) -> bool:
-    return bool(seen.raw == sent.remote) or (seen.refused is None and how.same(sent.local, seen.value))
+def _ours(sent: Sent | None, seen: Seen, how: How) -> list[JSON]:
+    """Returns what the lead held when we sent what is seen; nothing where we never sent it."""
+    known = [] if sent is None else sent.values
+    is_readable = seen.refused is None
+    return [local for remote, local in known if seen.raw == remote or (is_readable and how.same(local, seen.value))]
 
 
 def _give_up(cell: Cell, seen: Seen) -> Cell:
     """Ends a write that did not happen, or not yet: its value is derived anew, and known in case it still lands."""
-    if cell.sent is None or seen.at < cell.sent.until:
+    sent, ghost = cell.sent, cell.ghost
+    if sent is None or seen.at < sent.until:
         return cell
-    ghost = replace(cell.sent, until=later(seen.at, GHOST_SECONDS))
+    earlier = [] if ghost is None or seen.at >= ghost.until else ghost.values
+    also = [value for value in earlier if value not in sent.values]
+    ghost = replace(sent, until=later(seen.at, GHOST_SECONDS), also=also)
     return replace(cell, state=State.PENDING, sent=None, ghost=ghost)
 
 
@@ -119,7 +135,8 @@ def _hear_news(cell: Cell, seen: Seen, here: Here, how: How) -> Verdict:
     """The sides differ: finds out which of them says something new, and what the rule makes of it."""
     if cell.state is State.HELD:
         # derived anew from the frozen base: with news on one side only, that side's news takes its way
-        verdict = _hear_news(replace(cell, state=State.AGREED, reason=None, other=None), seen, here, how)
+        state = State.PENDING if _is_local_news(cell, here, how) else State.AGREED
+        verdict = _hear_news(replace(cell, state=state, reason=None, other=None), seen, here, how)
         return Verdict(cell=cell) if verdict.cell == cell else verdict
     if cell.remote is not MISSING and seen.raw == cell.remote:
         return Verdict(cell=_mark_local_news(cell, here, how))
@@ -277,7 +294,7 @@ def _conflict(cell: Cell, seen: Seen, here: Here, how: How) -> Verdict:
 def _held(cell: Cell, seen: Seen, here: Here, reason: str, why: str) -> Verdict:
     """Freezes the base until a person decides, or the sides move so that nothing is left to decide."""
     conflict = Conflict(base=cell.local, local=here.value, remote=seen.value, winner=None, why=why)
-    held = replace(cell, state=State.HELD, reason=reason, other=[seen.value, here.value])
+    held = replace(cell, state=State.HELD, reason=reason, other=[seen.value, here.value, seen.raw])
     return Verdict(cell=held, conflict=conflict)
 
 

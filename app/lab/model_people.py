@@ -7,10 +7,10 @@ from dataclasses import replace
 
 from app.domain import mapping, notes
 from app.domain.lead import Connection, Lead, Link, Origin
-from app.domain.merge import State, Strategy
+from app.domain.merge import State, Strategy, resolved
 from app.domain.plan import apply, edit
 from app.domain.policy import COUNTERS, Source
-from app.domain.values import JSON, MISSING
+from app.domain.values import JSON
 from app.lab.model_stages import Side, Stages, Tied, decoded
 from app.providers.base import Column
 
@@ -186,19 +186,15 @@ class People(Stages):
         self.note("event there", f"{tied.link.key} {name}")
 
     def _resolve(self, side: Side) -> None:
-        """A person decides what is held; an item whose record has moved since is shown again first."""
-        for tied in [tied for tied in side.records.values() if not tied.dirty]:
+        """A person decides what is held, by what its item shows: the record may have moved since."""
+        for tied in side.records.values():
             for name, cell in list(tied.link.cells.items()):
-                if cell.state is State.HELD and cell.reason == "conflict" and name in tied.link.observed:
+                if cell.state is State.HELD and cell.reason == "conflict":
                     keeps_remote = self.rng.random() < 0.5
-                    thawed = replace(cell, remote=tied.link.observed[name], reason=None, other=None)
-                    local = cell.other[0] if keeps_remote else tied.link.base_local.get(name, MISSING)
-                    state = State.AGREED if keeps_remote else State.PENDING
-                    tied.link.put(name, replace(thawed, state=state, local=local))
+                    tied.link.put(name, resolved(tied.link.cell(name), keeps_remote=keeps_remote))
                     tied.dirty = True
                     self.note("resolved", f"{tied.link.key} {name}")
-                    if keeps_remote:
-                        self._take_edit(tied.lead, {name: cell.other[0]})
+                    self._take_edit(tied.lead, {name: cell.other[0 if keeps_remote else 1]})
 
     def _change_mapping(self, side: Side) -> None:
         """Somebody renames an option there and maps it again, or moves a field to another column."""

@@ -10,7 +10,7 @@ import pytest
 from app.domain import notes
 from app.domain.identity import Identity
 from app.domain.lead import CloseConflict, Link, OpenConflict, Origin, Refuse, Reread, SetField
-from app.domain.merge import FLAPS, Flapping, State, later
+from app.domain.merge import FLAPS, Flapping, State, later, resolved
 from app.domain.plan import apply, edit, plan
 from app.domain.policy import Source
 from app.domain.values import JSON
@@ -81,6 +81,88 @@ def test_a_write_that_lands_after_it_was_given_up_is_no_news() -> None:
     written = push(landed, links["A"], "company_name", at=T3)
 
     assert written.cell("company_name").ghost is None
+
+
+def test_of_two_writes_that_were_given_up_each_is_recognised_when_it_lands() -> None:
+    here, there = lead({"company_name": "Old"}), link(airtable("company_name"), {"company_name": "Old"})
+    here, links, _ = settle(here, [there])
+    for value, at in (("First", T1), ("Second", T2), ("Third", T3)):
+        here = _edited(here, company_name=value, at=at)
+        here, links, _ = settle(here, list(links.values()))
+        flown = inflight(here, links["A"], "company_name", until=at)
+        here, links, _ = settle(here, [look(flown, {}, later(T3, 1))])
+
+    for landed in ("First", "Second", "Third"):
+        here, links, actions = settle(here, [look(links["A"], {"company_name": landed}, later(T3, 60))])
+
+        assert here.values["company_name"] == "Third"
+        assert not any(isinstance(action, SetField | OpenConflict | Refuse) for action in actions)
+
+
+def test_a_value_read_back_that_was_there_before_may_still_land() -> None:
+    """A clear is sent to a cell that is empty anyway, its answer is lost, and it lands on what somebody types then."""
+    here, there = lead(), link(airtable("company_name"), {"company_name": None})
+    here, links, _ = settle(here, [there])
+    here = _edited(here, company_name="Here", at=T1)
+    here, links, _ = settle(here, list(links.values()))
+    here = _edited(here, company_name=None, at=T1)
+    flown = inflight(here, links["A"], "company_name", until=T2)
+    here, links, _ = settle(here, [look(flown, {"company_name": None}, T2)])
+
+    assert links["A"].cell("company_name").state is State.AGREED
+
+    here, links, _ = settle(here, [look(links["A"], {"company_name": "There"}, later(T2, 10))])
+    here, links, _ = settle(here, [look(links["A"], {"company_name": None}, later(T2, 20))])
+
+    assert (here.values["company_name"], links["A"].cell("company_name").state) == ("There", State.PENDING)
+
+
+def test_a_write_that_is_read_back_does_not_end_an_earlier_one() -> None:
+    """Somebody typed there what we were sending: our own write may not have left, and the one before it still lands."""
+    here, there = lead({"company_name": "Old"}), link(airtable("company_name"), {"company_name": "Old"})
+    here, links, _ = settle(here, [there])
+    here = _edited(here, company_name="First", at=T1)
+    here, links, _ = settle(here, list(links.values()))
+    here, links, _ = settle(here, [look(inflight(here, links["A"], "company_name"), {}, T2)])
+    here = _edited(here, company_name="Second", at=T2)
+    here, links, _ = settle(here, list(links.values()))
+    flown = inflight(here, links["A"], "company_name", until=T3)
+    here, links, _ = settle(here, [look(flown, {"company_name": "Second"}, later(T2, 10))])
+
+    here, links, _ = settle(here, [look(links["A"], {"company_name": "First"}, later(T2, 20))])
+
+    assert (here.values["company_name"], links["A"].cell("company_name").state) == ("Second", State.PENDING)
+
+
+@pytest.mark.parametrize("keeps_remote", [True, False])
+def test_what_moved_after_a_person_saw_the_item_is_judged_after_the_decision(keeps_remote: bool) -> None:
+    here = lead({"company_name": "Here"})
+    there = link(airtable("company_name", strategy="manual"), {"company_name": " Shown "}, {"company_name": "Acme"})
+    here, links, _ = settle(here, [there])
+    moved = look(links["A"], {"company_name": "Moved"}, T2)
+    decided = moved.copy()
+    decided.put("company_name", resolved(moved.cell("company_name"), keeps_remote=keeps_remote))
+    here = _edited(here, company_name="Shown" if keeps_remote else "Here", at=T2)
+
+    after, links, _ = settle(here, [decided])
+
+    assert after.values["company_name"] == ("Moved" if keeps_remote else "Here")
+    assert links["A"].cell("company_name").state is (State.AGREED if keeps_remote else State.HELD)
+
+
+@pytest.mark.parametrize("keeps_remote", [True, False])
+def test_a_decided_item_ends_where_nothing_moved_since(keeps_remote: bool) -> None:
+    here = lead({"company_name": "Here"})
+    there = link(airtable("company_name", strategy="manual"), {"company_name": " Shown "}, {"company_name": "Acme"})
+    here, links, _ = settle(here, [there])
+    decided = links["A"].copy()
+    decided.put("company_name", resolved(decided.cell("company_name"), keeps_remote=keeps_remote))
+    here = _edited(here, company_name="Shown" if keeps_remote else "Here", at=T2)
+
+    after, links, _ = settle(here, [decided])
+
+    assert after.values["company_name"] == ("Shown" if keeps_remote else "Here")
+    assert links["A"].cell("company_name").state is (State.AGREED if keeps_remote else State.PENDING)
 
 
 def test_a_second_row_of_a_lead_has_no_say() -> None:
