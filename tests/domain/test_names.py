@@ -97,6 +97,11 @@ def test_two_halves_make_a_whole(first: str | None, last: str | None, full: str 
             id="a derived half that the whole no longer shows is cleared",
         ),
         pytest.param(
+            values("Ada Lovelace", "Ada", "Lovelace"), values("Lovelace", "Ada", "Lovelace"), {FULL}, BOTH,
+            values("Lovelace", "Lovelace", None), {FIRST},
+            id="a single word is a first name where nobody gave it as the last",
+        ),
+        pytest.param(
             values("Ada Lovelace", "Ada", "Lovelace"), values("Ada", "Ada", "Lovelace"), {FULL}, frozenset({FULL}),
             values("Ada", "Ada", "Lovelace"), set(),
             id="a given half that the whole does not show stays",

@@ -64,11 +64,20 @@ def test_text_read_twice_makes_one_entry() -> None:
     assert there == notes.freeze(once)
 
 
-def test_without_a_base_what_is_not_in_the_cell_is_not_there_instead_of_changed() -> None:
-    united, there = notes.unite(MISSING, _entries("ours"), "theirs", at=T1, by="table")
+@pytest.mark.parametrize(
+    ("ours", "text", "united", "there"),
+    [
+        (["ours"], "theirs", ["theirs", "ours"], ["theirs"]),
+        (["ours", "same"], "theirs\nsame", ["theirs", "ours", "same"], ["theirs", "same"]),
+        (["same", "ours"], "same\ntheirs", ["same", "theirs", "ours"], ["same", "theirs"]),
+    ],
+)
+def test_without_a_base_what_is_not_in_the_cell_is_not_there_instead_of_changed(
+    ours: list[str], text: str, united: list[str], there: list[str]
+) -> None:
+    found, shown = notes.unite(MISSING, _entries(*ours), text, at=T1, by="table")
 
-    assert sorted(e[1] for e in united) == ["ours", "theirs"]
-    assert [e[1] for e in there] == ["theirs"]
+    assert ([e[1] for e in found], [e[1] for e in shown]) == (united, there)
 
 
 def test_no_entries_are_no_text() -> None:
