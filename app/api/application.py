@@ -49,6 +49,8 @@ def build(**options: object) -> FastAPI:
         description=describe.DESCRIPTION,
         swagger_ui_parameters={"persistAuthorization": True, "displayRequestDuration": True},
         redirect_slashes=False,
+        # what is counted and logged here is counted and logged by `Edge`; asking whether to do it twice is not free
+        telemetry={"tracing": False, "metrics": False, "logs": False},
         **options,  # type: ignore[arg-type]
     )
     for module in ROUTERS:

@@ -10,7 +10,6 @@ from typing import Any
 
 from fastapi import Request
 from fastapi.dependencies.models import Dependant
-from fastapi.dependencies.utils import request_params_to_args
 from fastapi.exceptions import RequestValidationError
 from fastapi.routing import APIRoute
 from starlette.responses import Response
@@ -34,12 +33,13 @@ def short_way(route: APIRoute) -> ASGIApp | None:
         return None
     (allow,) = allows
     endpoint: Any = route.endpoint
+    parameters = Parameters(dependant)
 
     async def read(request: Request, runtime: Runtime) -> Response:
         gatekeeper: Gatekeeper = request.app.state.gatekeeper
         async with gatekeeper.enter(request) as (caller, tx):
             allow.check(caller)
-            given = _parameters(dependant, request)
+            given = parameters.read(request)
             for call, value in ((session_of, tx), (caller_of, caller), (runtime_of, runtime)):
                 if call in names:
                     given[names[call]] = value
@@ -57,12 +57,29 @@ def short_way(route: APIRoute) -> ASGIApp | None:
     return app
 
 
-def _parameters(dependant: Dependant, request: Request) -> dict[str, Any]:
-    """Returns the parameters in the path and the query, as FastAPI reads and refuses them."""
-    values, errors = request_params_to_args(dependant.path_params, request.path_params)
-    if dependant.query_params:
-        asked, wrong = request_params_to_args(dependant.query_params, request.query_params)
-        values, errors = {**values, **asked}, [*errors, *wrong]
-    if errors:
-        raise RequestValidationError(errors)
-    return values
+class Parameters:
+    """The parameters in a route's path and query, read and refused as FastAPI does it, at a tenth of the price.
+
+    Those in the query hold one value and have a default.
+    """
+
+    def __init__(self, dependant: Dependant) -> None:
+        self._path = [(field.name, field.alias, field.validate) for field in dependant.path_params]
+        self._query = [(field.name, field.alias, field.validate, field.default) for field in dependant.query_params]
+
+    def read(self, request: Request) -> dict[str, Any]:
+        """Returns the parameters of a request; raises a validation error that names all that cannot be taken."""
+        values: dict[str, Any] = {}
+        errors: list[Any] = []
+        for name, alias, validate in self._path:
+            values[name], wrong = validate(request.path_params[alias], {}, loc=("path", alias))
+            errors += wrong
+        if self._query:
+            given = request.query_params
+            for name, alias, validate, default in self._query:
+                found = given.get(alias)
+                values[name], wrong = (default, []) if found is None else validate(found, {}, loc=("query", alias))
+                errors += wrong
+        if errors:
+            raise RequestValidationError(errors)
+        return values
