@@ -6,7 +6,7 @@ lock of its lead. The two live in different columns, so neither overwrites the o
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import datetime
 from typing import Any
@@ -138,8 +138,10 @@ async def follow_moves(tx: Tx, connection_id: UUID, observations: Sequence[Obser
     )
 
 
-async def by_ids(tx: Tx, ids: Iterable[UUID], connections: Mapping[UUID, Connection]) -> list[StoredLink]:
+async def by_ids(tx: Tx, ids: Collection[UUID], connections: Mapping[UUID, Connection]) -> list[StoredLink]:
     """Returns links by id."""
+    if not ids:
+        return []
     rows = await tx.all(
         f"SELECT {_COLUMNS} FROM link k WHERE k.workspace_id = $1 AND k.id = ANY($2)", tx.workspace_id, list(ids)
     )
