@@ -26,6 +26,8 @@ RARE, LEAST = {"quota": 3, "iterator": 3}, 20
 #: Seconds after which somebody else goes on where a killed instance stopped.
 TAKEOVER = 45.0
 CYCLES, MODEL_STEPS = 200, 1_000_000
+#: How many problems of the model are printed, and how one of its episodes is played again.
+SHOWN, REPEAT = 5, "python -c 'from app.lab.model import run; print(*run(SEED).trace, sep=\"\\n\")'"
 #: How many mutants of the domain its tests are tried on. All 3,000 take about an hour.
 MUTANTS = 100
 
@@ -131,8 +133,12 @@ def _model(console: Console, seed: int) -> bool:
         return True
     run: Callable[[int, int], object] = import_module("app.lab.model").run
     started = time.monotonic()
-    problems = getattr(run(seed, MODEL_STEPS), "problems", [])
+    problems: list[str] = getattr(run(seed, MODEL_STEPS), "problems", [])
     console.print(f"  model, {MODEL_STEPS:,} steps, {time.monotonic() - started:.0f} s: {len(problems)} problems")
+    for problem in problems[:SHOWN]:
+        console.print(f"    {problem}", soft_wrap=True, markup=False)
+    if problems:
+        console.print(f"    Repeat one, by the seed it names, step by step: {REPEAT}", soft_wrap=True, markup=False)
     return not problems
 
 
