@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import dataclasses
 from typing import Any
 
 import pytest
 
+from app.domain import notes
 from app.domain.cells import Cell, Conflict, Flapping, State
-from app.domain.lead import Action, OpenConflict, Origin, Refuse, Reread, SetCell, SetField
-from app.domain.plan import apply, edit, plan
+from app.domain.lead import Action, CloseConflict, Link, OpenConflict, Origin, Refuse, Reread, SetCell, SetField
+from app.domain.plan import apply, drafted, edit, plan
 from app.domain.policy import Source
 from app.domain.values import JSON
-from tests.domain.builders import T0, T1, T3, airtable, lead, link
+from tests.domain.builders import T0, T1, T3, airtable, lead, link, settle
 
 PERSON = Origin(Source.USER, None, T1)
 TABLE = Origin(Source.AIRTABLE, "A", T1)
@@ -168,3 +170,68 @@ def test_a_person_who_confirms_a_derived_half_makes_it_their_own() -> None:
         ("first_name", "Ada", False)
     ]
     assert apply(known, [], confirmed)[0].derived == {"last_name"}
+
+
+@pytest.mark.parametrize(
+    ("rest", "is_at_rest"),
+    [
+        ({}, True),
+        ({"counters": {"email_open_count": {"1": 3}}}, True),
+        ({"counters": {"email_open_count": {"2": 3}}}, False),
+        ({"reconciled": 4}, False),
+        ({"cells": {"title": Cell(fresh=T0)}}, False),
+        ({"observed": {"title": "CEO"}}, False),
+        ({"observed": {}}, False),
+        ({"mapping_version": 2}, False),
+    ],
+)
+def test_a_lead_whose_links_have_nothing_to_say_or_to_learn_is_left_alone(
+    rest: dict[str, Any], is_at_rest: bool
+) -> None:
+    def made(key: str, **changes: Any) -> Link:
+        known = link(airtable("title", name=key), {"title": "CFO"}, {"title": "CFO"}, epoch="1", reconciled=5)
+        return dataclasses.replace(known, **changes)
+
+    here = lead({"title": "CFO"}, sync_version=5)
+
+    assert (drafted(here, [made("A", **rest)]) is None) is is_at_rest
+    assert (drafted(here, [made("A"), made("B", **rest)]) is None) is is_at_rest
+    assert drafted(here, [made("A"), made("B", writing=False, **rest)]) is None
+
+
+def test_notes_at_rest_keep_no_other_field_from_being_told() -> None:
+    entries = [notes.entry("called", at=T0, by="ann")]
+    known = link(airtable("title", "notes"), {"title": "CEO", "notes": "called"}, {"title": "CFO", "notes": "called"})
+    known.base_local["notes"] = notes.freeze(entries)
+
+    found = plan(lead({"title": "CFO", "notes": entries}), [known])
+
+    assert found == [taken("title", "CEO", "CFO"), moved("title", "CEO", "CEO")]
+
+
+def test_what_another_table_says_may_end_a_conflict() -> None:
+    first = link(airtable("title", strategy="manual"), {"title": "CEO"}, {"title": "CFO"})
+    here, links, _ = settle(lead({"title": "Mine"}), [first])
+    second = link(airtable("title", name="B", rank=2), {"title": "CEO"}, {"title": "Mine"})
+
+    after, ended, actions = settle(here, [links["A"], second])
+
+    assert links["A"].cell("title").state is State.HELD
+    assert ended["A"].cell("title").state is State.AGREED
+    assert after.values["title"] == "CEO"
+    assert CloseConflict(link="A", field="title") in actions
+
+
+def test_a_value_of_unknown_age_is_older_than_any_other() -> None:
+    here = lead({"title": "Mine"}, origins={})
+    known = link(airtable("title", strategy="last_modified_wins"), {"title": "CEO"}, {"title": "CFO"})
+
+    assert settle(here, [known])[0].values["title"] == "CEO"
+
+
+@pytest.mark.parametrize(("claimed_at", "times"), [(None, []), (T0, [None])])
+def test_a_claim_dropped_there_drops_a_time_that_there_is(claimed_at: JSON, times: list[JSON]) -> None:
+    known = link(airtable("claimed_by"), {"claimed_by": None}, {"claimed_by": "ann@acme.test"})
+    actions = plan(lead({"claimed_by": "ann@acme.test", "claimed_at": claimed_at}), [known])
+
+    assert [a.value for a in actions if isinstance(a, SetField) and a.field == "claimed_at"] == times
