@@ -172,7 +172,8 @@ def _replacements(node: ast.AST, owner: ast.AST, field: str, bound: set[str] | N
             yield ast.Return(value=ast.Constant(value=None))
         case ast.Expr() | ast.AugAssign() | ast.Raise() | ast.Continue() | ast.Break():
             yield ast.Pass()
-        case ast.Assign(targets=[ast.Name(id=name)]) if bound is None or name not in bound:
-            pass  # without it the name would have no value: everybody notices
-        case ast.Assign() if bound is not None:
-            yield ast.Pass()
+        case ast.Assign(targets=targets) if bound is not None:
+            names = [name for target in targets for name in ast.walk(target) if isinstance(name, ast.Name)]
+            if all(name.id in bound or isinstance(name.ctx, ast.Load) for name in names):
+                # otherwise a name would have no value, and everybody would notice
+                yield ast.Pass()
