@@ -74,10 +74,10 @@ async def note(tx: Tx, run_id: UUID, *, stage: str, counters: Mapping[str, int],
 
 
 async def finish(tx: Tx, run_id: UUID, state: str, counters: Mapping[str, int], error: str | None = None) -> None:
-    """Ends a run, and with the last of them the run of the workspace it belongs to."""
+    """Ends a run that was not cancelled, and with the last of them the run of the workspace it belongs to."""
     parent = await tx.value(
         "UPDATE sync_run SET state = $3, counters = $4, error = $5, finished_at = $6, stage = NULL"
-        " WHERE workspace_id = $1 AND id = $2 RETURNING parent_id",
+        f" WHERE workspace_id = $1 AND id = $2 AND state IN {OPEN} RETURNING parent_id",
         tx.workspace_id, run_id, state, dict(counters), error, tx.now,
     )  # fmt: skip
     if parent is not None:

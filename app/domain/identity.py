@@ -18,6 +18,8 @@ from rapidfuzz.fuzz import token_sort_ratio
 from app.domain import names, normalize
 from app.domain.values import JSON
 
+#: A LinkedIn page has at most a hundred characters after `/in/`, which are three times as many where they are encoded.
+LONGEST_SLUG: Final = 300
 #: The fields that may identify a person for certain.
 STRONG: Final = ("email", "linkedin_url")
 
@@ -98,7 +100,8 @@ def _by_linkedin(raw: JSON, blocked: Blocked) -> Identity | None:
     page = normalize.linkedin(raw) if isinstance(raw, str) else None
     if page is None or not normalize.is_personal_linkedin(page):
         return None
-    return None if page.rpartition("/")[2] in blocked.profiles else Identity("linkedin", page)
+    slug = page.rpartition("/")[2]
+    return None if len(slug) > LONGEST_SLUG or slug in blocked.profiles else Identity("linkedin", page)
 
 
 # --- matching -----------------------------------------------------------------------------------------------------

@@ -196,10 +196,11 @@ async def refresh(job: Job) -> None:
     """Reads everything, but lets only counters, status and the positive flag speak."""
     whole = job.adapter
     job.adapter = replace(whole, observe=lambda record: _only_refreshed(whole.observe(record)))
+    job.partial = True
     try:
         await full(job)
     finally:
-        job.adapter = whole
+        job.adapter, job.partial = whole, False
 
 
 def _only_refreshed(seen: links.Observation) -> links.Observation:

@@ -46,7 +46,16 @@ def test_an_ordinary_address_is_not_blocked(email: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "url", [None, "", 12, "https://www.linkedin.com/company/acme", "linkedin.com/in/unavailable", "Ada on LinkedIn"]
+    "url",
+    [
+        None,
+        "",
+        12,
+        "https://www.linkedin.com/company/acme",
+        "linkedin.com/in/unavailable",
+        "Ada on LinkedIn",
+        f"https://www.linkedin.com/in/{'a' * 301}",
+    ],
 )
 def test_a_page_of_nobody_identifies_nobody(url: object) -> None:
     assert strong({"linkedin_url": url}) == ()

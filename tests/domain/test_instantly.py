@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from typing import Any
 
 import pytest
@@ -308,6 +309,7 @@ def test_a_bounced_or_unsubscribed_address_is_suppressed(status: object, expecte
         ({"list_id": "l", "email": "ada@acme.test"}, "l/ada@acme.test"),
         ({"email": "ada@acme.test"}, "-/ada@acme.test"),
         ({"campaign": "c", "email": " Ada@Localhost"}, "c/ada@localhost"),
+        ({"campaign": "c", "email": "a" * 321}, f"c/{hashlib.sha256(b'a' * 321).hexdigest()}"),
         ({"campaign": "c"}, None),
         ({"campaign": "c", "email": ""}, None),
         ({"campaign": "c", "email": {}}, None),

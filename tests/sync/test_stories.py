@@ -157,6 +157,23 @@ async def test_instantly_changes_no_field_that_is_local(bench: Bench) -> None:
     assert values["first_name"] == "Anna"
 
 
+async def test_a_refresh_takes_nothing_from_the_next_delta(bench: Bench) -> None:
+    there = bench.world.instantly.store
+    lead = there.add_lead(bench.campaigns[0].id, email="anna@berg.test", first_name="Anna")
+    instantly = await bench.instantly()
+    bench.clock.advance(3600)
+    there.edit(lead.id, custom_variables={"job title": "Baker"})
+    there.send(lead.id)
+    bench.clock.advance(3600)
+
+    await bench.sync(instantly, kind="refresh")
+    refreshed = (await bench.lead("anna@berg.test")).values
+    await bench.sync(instantly)
+
+    assert (refreshed["status"], refreshed.get("title")) == ("contacted", None)
+    assert (await bench.lead("anna@berg.test")).values["title"] == "Baker"
+
+
 async def test_counters_of_a_person_in_three_campaigns_are_the_sum_and_an_import_doubles_nothing(bench: Bench) -> None:
     there = bench.world.instantly.store
     third = there.add_campaign("Third")
