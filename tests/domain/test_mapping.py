@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from typing import Any, get_args
 
 import pytest
@@ -104,6 +105,50 @@ def test_what_is_dumped_is_loaded() -> None:
 
     assert mapping.load(7, every.dump()) == every
     assert {m.rule for m in every.fields.values()} == {Rule.AUTHORITY}
+
+
+def test_a_mapping_is_stored_with_every_word_of_it() -> None:
+    rows: list[dict[str, Any]] = [
+        {"field": "status", "remote": "Stage", "values": {"New": "new", "Won!": "won"}, "rule": "ladder"},
+        {"field": "title", "remote": "fld-title", "direction": "push"},
+        {"field": "sync_error", "remote": "fld-error"},
+        {"field": "modified_at", "remote": "fld-changed"},
+    ]
+    columns = [
+        dataclasses.replace(column("status", options=("New", "Won!")), name="Stage"), column("title"),
+        column("error"), column("changed", "lastModifiedTime", writable=False),
+    ]  # fmt: skip
+
+    assert mapping.check(rows, columns).dump() == [
+        {
+            "field": "status", "remote": "fld-status", "column": "Stage", "type": "singleSelect", "direction": "both",
+            "rule": "ladder", "values": {"New": "new", "Won!": "won"}, "options": ["New", "Won!"],
+        },
+        {
+            "field": "title", "remote": "fld-title", "column": "title", "type": "singleLineText", "direction": "push",
+            "rule": "authority",
+        },
+        {
+            "field": "sync_error", "remote": "fld-error", "column": "error", "type": "singleLineText",
+            "direction": "push", "rule": "local_only",
+        },
+        {
+            "field": "modified_at", "remote": "fld-changed", "column": "changed", "type": "lastModifiedTime",
+            "direction": "pull", "rule": "local_only",
+        },
+    ]  # fmt: skip
+
+
+def test_options_are_known_as_statuses_by_their_words() -> None:
+    known = mapping.check(
+        [{"field": "status", "remote": "status"}],
+        [column("status", options=["Not interested", " WON! ", "2. Opened", "On hold"])],
+    ).fields["status"]
+
+    assert known.values == {"not interested": "not_interested", "won!": "won", "2. opened": "opened"}
+    assert [known.encode(value) for value in ("not_interested", "won", "opened")] == [
+        "Not interested", " WON! ", "2. Opened",
+    ]  # fmt: skip
 
 
 def test_a_column_that_is_gone_is_neither_asked_for_nor_written() -> None:

@@ -235,3 +235,15 @@ def test_a_claim_dropped_there_drops_a_time_that_there_is(claimed_at: JSON, time
     actions = plan(lead({"claimed_by": "ann@acme.test", "claimed_at": claimed_at}), [known])
 
     assert [a.value for a in actions if isinstance(a, SetField) and a.field == "claimed_at"] == times
+
+
+def test_a_cell_that_means_something_else_under_a_new_mapping_is_looked_at_though_nothing_moved() -> None:
+    now = airtable("status", version=2, options={"Called": "replied"})
+    known = link(
+        now, {"status": "Called"}, {"status": "Called"}, base_local={"status": "contacted"}, observed_version=2
+    )
+
+    _, links, _ = settle(lead({"status": "contacted"}), [known])
+
+    assert links["A"].mapping_version == 2
+    assert links["A"].cell("status").reason == "the mapping changed"
