@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import dataclasses
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
 from app.domain import notes
-from app.domain.cells import Cell, Conflict, Flapping, State
+from app.domain.cells import Cell, Conflict, Flapping, Sent, State
 from app.domain.lead import Action, CloseConflict, Link, OpenConflict, Origin, Refuse, Reread, SetCell, SetField
 from app.domain.plan import apply, drafted, edit, plan
 from app.domain.policy import Source
@@ -190,7 +190,7 @@ def test_a_lead_whose_links_have_nothing_to_say_or_to_learn_is_left_alone(
 ) -> None:
     def made(key: str, **changes: Any) -> Link:
         known = link(airtable("title", name=key), {"title": "CFO"}, {"title": "CFO"}, epoch="1", reconciled=5)
-        return dataclasses.replace(known, **changes)
+        return replace(known, **changes)
 
     here = lead({"title": "CFO"}, sync_version=5)
 
@@ -247,3 +247,35 @@ def test_a_cell_that_means_something_else_under_a_new_mapping_is_looked_at_thoug
 
     assert links["A"].mapping_version == 2
     assert links["A"].cell("status").reason == "the mapping changed"
+
+
+@pytest.mark.parametrize(("until", "version"), [(T3, 1), (T0, 2)], ids=["still in the air", "given up"])
+def test_a_new_mapping_waits_for_what_is_in_flight(until: str, version: int) -> None:
+    known = link(airtable("title", "phone", version=2), {"title": "CFO"}, {"title": "CFO"}, observed_version=2)
+    sent = Sent(remote="CEO", local="CEO", until=until)
+    known.put("title", Cell(remote="CFO", local="CFO", state=State.INFLIGHT, sent=sent))
+
+    _, links, _ = settle(lead({"title": "CEO"}), [known])
+
+    assert links["A"].mapping_version == version
+
+
+def test_notes_in_flight_are_looked_at_though_all_is_as_it_was() -> None:
+    entries = [notes.entry("called", at=T0, by="ann")]
+    known = link(
+        airtable("notes"), {"notes": "called"}, {"notes": "called"}, base_local={"notes": notes.freeze(entries)}
+    )
+    sent = Sent(remote="called\nagain", local=[], until=T0)
+    known.put("notes", replace(known.cell("notes"), state=State.INFLIGHT, sent=sent))
+
+    _, links, _ = settle(lead({"notes": entries}), [known])
+
+    assert links["A"].cell("notes").state is State.AGREED
+
+
+def test_the_first_note_here_is_news_for_a_table() -> None:
+    known = link(airtable("notes"), {"notes": None}, {"notes": None}, base_local={"notes": []})
+
+    found = plan(lead({"notes": [notes.entry("called", at=T1, by="ann")]}), [known])
+
+    assert found == [moved("notes", None, [], state=State.PENDING)]
