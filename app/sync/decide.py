@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Any, Literal
 from uuid import UUID
 
 from app.db import connections, history, leads, link_work, links, reviews
 from app.db.session import Tx
-from app.domain.lead import Link, Origin
-from app.domain.merge import State
-from app.domain.notes import freeze
+from app.domain.lead import Origin
+from app.domain.merge import State, resolved
 from app.domain.plan import apply, edit
 from app.domain.policy import Source
-from app.domain.values import JSON
 from app.errors import LeadkeeperError
 from app.sync.edit import NotFound, locked
 from app.sync.job import instant
@@ -67,20 +64,15 @@ async def resolve(tx: Tx, item_id: UUID, *, keep: Keep, version: int, actor: str
 
 
 async def _thaw(tx: Tx, item: Any, keep: Keep) -> None:
-    """Ends the hold: what was seen there is the base now; the lead's value, if kept, is news for the provider."""
+    """Ends the hold; what the record shows by now, if it has moved since the item was made, is judged after that."""
     views = {c.id: c.view for c in await connections.every(tx)}
     found = await links.by_ids(tx, [item["link_id"]], views)
     if not found:
         raise NotFound(item["lead_id"])
     stored = found[0]
-    link: Link = stored.link
-    cell = link.cell(item["field"])
+    cell = stored.link.cell(item["field"])
     if cell.state is not State.HELD:
         return
-    remote, name = link.observed.get(item["field"]), item["field"]
-    local: JSON = item["evidence"]["remote"] if keep == "remote" else cell.local
-    state = State.AGREED if keep == "remote" else State.PENDING
-    base_local = freeze(local) if name == "notes" and keep == "remote" else local
-    link.put(name, replace(cell, state=state, remote=remote, local=base_local, reason=None, other=None))
+    stored.link.put(item["field"], resolved(cell, keeps_remote=keep == "remote"))
     await links.save(tx, [stored], at_version={}, own=None)
     await link_work.touch(tx, [item["link_id"]])

@@ -60,8 +60,6 @@ class Job:
     total: int | None = None
     #: the turn is over: the connection has stopped, or must be opened anew
     ended: bool = False
-    #: only some of the fields are looked at: the next delta still has to show the others
-    partial: bool = False
     #: fields whose mass clear waits, was approved, was rejected
     held_clears: frozenset[str] = frozenset()
     allowed_clears: frozenset[str] = frozenset()

@@ -7,7 +7,6 @@ listing runs. What comes twice is recognised as old news.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from datetime import datetime
 
 from app.db import connections, links, suppressions, sweeps
@@ -30,7 +29,7 @@ async def pull(job: Job, mode: Mode) -> Mode:
     """
     async with job.db.transaction(job.tenant) as tx:
         state = await connections.stream(tx, job.id, STREAM)
-        if state.position is None or (mode == "full" and _is_less(state.progress, job)):
+        if state.position is None or (mode == "full" and state.progress.get("mode") != "full"):
             state = await _begin(tx, job, state, mode)
         # what a page shows is at least as new as the end of the transaction before its call
         started = tx.now
@@ -54,11 +53,6 @@ async def pull(job: Job, mode: Mode) -> Mode:
     return mode_read
 
 
-def _is_less(progress: Mapping[str, JSON], job: Job) -> bool:
-    """Tells whether the listing under way shows less than a full one is to show now."""
-    return progress.get("mode") != "full" or (bool(progress.get("partial")) and not job.partial)
-
-
 async def _begin(tx: Tx, job: Job, state: StreamState, mode: Mode) -> StreamState:
     """Starts a listing; one that starts again forgets what it had seen, because only a whole listing proves absence."""
     if state.watermark is None:
@@ -66,9 +60,7 @@ async def _begin(tx: Tx, job: Job, state: StreamState, mode: Mode) -> StreamStat
     since = None if state.watermark is None else earlier(state.watermark, OVERLAP)
     await sweeps.forget(tx, job.id)
     begun = StreamState(
-        position=job.adapter.provider.start(mode, since),
-        watermark=state.watermark,
-        progress={"mode": mode, "partial": job.partial},
+        position=job.adapter.provider.start(mode, since), watermark=state.watermark, progress={"mode": mode}
     )
     await connections.move_stream(tx, job.id, STREAM, begun)
     return begun
@@ -98,7 +90,7 @@ async def _store(job: Job, state: StreamState, page: Page, started: datetime) ->
         if progress["mode"] == "full" and job.connection.pushes:
             await sweeps.saw(tx, job.id, [o.key for o in observations])
         watermark = state.watermark
-        if page.next is None and not progress.get("partial"):
+        if page.next is None:
             seen = progress["server_time"] or progress["began"]
             watermark = datetime.fromisoformat(seen)
         moved = StreamState(position=page.next, watermark=watermark, progress=progress)

@@ -196,11 +196,10 @@ async def refresh(job: Job) -> None:
     """Reads everything, but lets only counters, status and the positive flag speak."""
     whole = job.adapter
     job.adapter = replace(whole, observe=lambda record: _only_refreshed(whole.observe(record)))
-    job.partial = True
     try:
         await full(job)
     finally:
-        job.adapter, job.partial = whole, False
+        job.adapter = whole
 
 
 def _only_refreshed(seen: links.Observation) -> links.Observation:
