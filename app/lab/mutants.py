@@ -98,7 +98,7 @@ def _difference(before: str, after: str) -> tuple[str, str]:
         return old, new
     start = next(place for place, pair in enumerate(zip(old, new, strict=False)) if pair[0] != pair[1])
     around = slice(max(0, start - 60), start + 40)
-    return old[around], new[around]
+    return old[around].strip(), new[around].strip()
 
 
 def _defects(

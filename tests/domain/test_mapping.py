@@ -45,7 +45,11 @@ def test_a_cell_means(name: str, raw: JSON, expected: JSON) -> None:
 def test_a_status_in_a_text_column_is_known_by_its_words() -> None:
     mapped = mapping.check([{"field": "status", "remote": "s"}], [_text("s")]).fields["status"]
 
-    assert [mapped.decode(raw) for raw in ("Not interested", "Whatever")] == ["not_interested", MISSING]
+    assert [mapped.decode(raw) for raw in ("Not interested", " won! ", "Whatever")] == [
+        "not_interested",
+        "won",
+        MISSING,
+    ]
     assert mapped.encode("not_interested") == "not_interested"
 
 
@@ -139,6 +143,13 @@ def test_a_mapping_is_stored_with_every_word_of_it() -> None:
     ]  # fmt: skip
 
 
+@pytest.mark.parametrize("name", ["last_sync", "sync_status", "sync_error", "crm_id"])
+def test_what_rides_along_is_written_and_no_field(name: str) -> None:
+    known = mapping.check([{"field": name, "remote": name}], [column(name)])
+
+    assert (known.fields, known.pseudo[name].direction) == ({}, "push")
+
+
 def test_options_are_known_as_statuses_by_their_words() -> None:
     known = mapping.check(
         [{"field": "status", "remote": "status"}],
@@ -207,7 +218,7 @@ def test_the_crm_id_and_the_modification_time_are_asked_for_too() -> None:
         ({"field": "notes", "remote": "rich"}, "'rich' is rich text, which Airtable rewrites"),
         ({"field": "title", "remote": "title", "rule": "ladder"}, "rule of 'title' is authority and cannot become"),
         ({"field": "status", "remote": "status", "rule": "replace"}, "rule of 'status' is authority and cannot"),
-        ({"field": "status", "remote": "status", "values": {"New": "fresh"}}, "There is no status 'fresh'"),
+        ({"field": "status", "remote": "status", "values": {"New": "fresh"}}, "There is no status 'fresh': it is one of new, not_interested, "),
         ({"field": "status", "remote": "status", "values": {"Old": "new"}}, "'status' has no option 'Old'"),
         ({"field": "crm_id", "remote": "formula"}, "'formula' is read-only there, so crm_id cannot be written"),
         ({"field": "modified_at", "remote": "title"}, "'title' is no last-modified-time column"),

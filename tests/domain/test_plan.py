@@ -279,3 +279,13 @@ def test_the_first_note_here_is_news_for_a_table() -> None:
     found = plan(lead({"notes": [notes.entry("called", at=T1, by="ann")]}), [known])
 
     assert found == [moved("notes", None, [], state=State.PENDING)]
+
+
+def test_what_is_in_flight_to_a_column_that_is_mapped_no_more_is_forgotten() -> None:
+    known = link(airtable("phone", version=2), {"phone": None}, {"phone": None, "title": "CFO"}, observed_version=2)
+    sent = Sent(remote="CEO", local="CEO", until=T3)
+    known.put("title", Cell(remote="CFO", local="CFO", state=State.INFLIGHT, sent=sent))
+
+    _, links, _ = settle(lead({"title": "CEO"}), [known])
+
+    assert (links["A"].mapping_version, links["A"].cells, links["A"].base_remote) == (2, {}, {"phone": None})
