@@ -160,11 +160,62 @@ def test_the_fast_path_takes_no_address_that_the_validator_refuses(local: str, h
     assert not normalize._is_plain_email(address) or normalize._email(address) == address
 
 
-def test_a_reason_names_the_value_and_not_more_than_80_characters_of_it() -> None:
+@pytest.mark.parametrize(
+    ("raw", "shown"),
+    [
+        ("x" * 500, f"'{'x' * 79}…'"),
+        ("x" * 81, f"'{'x' * 79}…'"),
+        ("x" * 80, f"'{'x' * 80}'"),
+        (10**100, "1" + "0" * 79),
+        (True, "True"),
+        ([], "A list"),
+        ({}, "An object"),
+    ],
+)
+def test_a_reason_names_the_value_and_not_more_than_80_characters_of_it(raw: object, shown: str) -> None:
     with pytest.raises(Unreadable) as caught:
-        normalize.email("x" * 500)
+        normalize.instant(raw)
 
-    assert str(caught.value) == f"'{'x' * 79}…' is not an e-mail address."
+    assert str(caught.value) == f"{shown} is not a point in time."
+
+
+@pytest.mark.parametrize(
+    ("read", "raw", "wanted"),
+    [
+        (normalize.text, {}, "text"),
+        (normalize.email, "nobody", "an e-mail address"),
+        (normalize.instant, "soon", "a point in time"),
+        (normalize.date, "soon", "a date"),
+        (normalize.boolean, "maybe", "yes or no"),
+        (normalize.integer, 1.5, "a whole number"),
+        (normalize.integer, "many", "a whole number"),
+        (normalize.number, "many", "a number"),
+        (normalize.number, [], "a number"),
+        (
+            normalize.number, "1,234",
+            "a number everybody reads alike: write it without a thousands separator",
+        ),
+    ],
+)  # fmt: skip
+def test_a_reason_says_what_was_wanted(read: Read, raw: object, wanted: str) -> None:
+    with pytest.raises(Unreadable) as caught:
+        read(raw)
+
+    assert str(caught.value).endswith(f" is not {wanted}.")
+
+
+@pytest.mark.parametrize(
+    ("raw", "as_number", "as_text"),
+    [
+        (2.0**53 - 1, 2**53 - 1, "9007199254740991"),
+        (2.0**53, 2.0**53, "9007199254740992.0"),
+        (-(2.0**53) + 1, -(2**53) + 1, "-9007199254740991"),
+    ],
+)
+def test_a_float_is_a_whole_number_as_far_as_it_is_exact(raw: float, as_number: float, as_text: str) -> None:
+    found = normalize.number(raw)
+
+    assert (found, type(found), normalize.text(raw)) == (as_number, type(as_number), as_text)
 
 
 @pytest.mark.parametrize(
@@ -365,6 +416,17 @@ def test_a_date_is_the_date_as_written(raw: object, expected: str) -> None:
 )
 def test_a_boolean_is_read_from_words(raw: object, expected: bool) -> None:
     assert normalize.boolean(raw) is expected
+
+
+@pytest.mark.parametrize(
+    ("words", "expected"),
+    [
+        ("true yes y ja j waar on aan 1 x ✓ ✔ checked", True),
+        ("false no n nee onwaar off uit 0 unchecked", False),
+    ],
+)
+def test_yes_and_no_have_many_words(words: str, expected: bool) -> None:
+    assert {normalize.boolean(word) for word in words.split()} == {expected}
 
 
 @pytest.mark.parametrize("raw", ["maybe", 2, {}])
