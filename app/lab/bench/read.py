@@ -59,12 +59,19 @@ async def read(bench: Bench) -> list[Figure]:
         spent: dict[str, list[float]] = {"ours": [], "floor": []}
         await alternate(1, ours, floor, bench.say)
         a, b = await alternate(pairs, ours, floor, bench.say)
-    cpu = " against ".join(f"{statistics.median(costs[1:]):,.0f}" for costs in spent.values())
-    note = (
-        f"{CLIENTS} clients, median of {pairs} pairs of {seconds} s, all on one machine; server's own CPU {cpu} µs each"
-    )
-    value, low, ratio = statistics.median(a), statistics.median(b), median_ratio(a, b)
-    return [Figure(name="read", value=value, unit="req/s", floor=low, ratio=ratio, target="≥ 0.5", note=note)]
+    how = f"{CLIENTS} clients, median of {pairs} pairs of {seconds} s, all on one machine"
+    ours_cpu, floor_cpu = spent["ours"][1:], spent["floor"][1:]
+    return [
+        Figure(
+            name="read", value=statistics.median(a), unit="req/s", floor=statistics.median(b),
+            ratio=median_ratio(a, b), target="≥ 0.5", note=how,
+        ),
+        # what a neighbour does to a shared machine, he does to the first figure and hardly to this one
+        Figure(
+            name="read.cpu", value=statistics.median(ours_cpu), unit="µs", floor=statistics.median(floor_cpu),
+            ratio=median_ratio(floor_cpu, ours_cpu), target="≥ 0.5", note="the server's own CPU time per answer",
+        ),
+    ]  # fmt: skip
 
 
 def service_env(database_url: str) -> dict[str, str]:
