@@ -54,6 +54,7 @@ def test_a_changed_cell(before: list[str], here: list[str], text: str, expected:
 
     assert [e[1] for e in united] == expected
     assert "\n".join(e[1] for e in there) == text.replace("\r\n", "\n")
+    assert there == notes.freeze(there), "a base keeps key and text"
 
 
 def test_text_read_twice_makes_one_entry() -> None:
