@@ -18,6 +18,7 @@ from app.domain.identity import (
     company,
     evidence,
     match,
+    moved,
     strong,
 )
 
@@ -73,6 +74,23 @@ def test_blocked_values_are_written_in_canonical_form() -> None:
     every = BLOCKED.mailboxes | BLOCKED.addresses | BLOCKED.domains | BLOCKED.profiles
 
     assert {value for value in every if value != value.strip().lower()} == set()
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "expected"),
+    [
+        ({}, {}, False),
+        ({}, {"title": "CEO"}, False),
+        ({"email": ADA.value}, {"email": ADA.value}, False),
+        ({"email": ADA.value}, {}, True),
+        ({}, {"linkedin_url": ADA_IN.value}, True),
+        ({"email": None}, {}, False),
+    ],
+)
+def test_an_identity_moves_with_an_address_or_a_profile_only(
+    before: dict[str, Any], after: dict[str, Any], expected: bool
+) -> None:
+    assert moved(before, after) is expected
 
 
 @pytest.mark.parametrize(

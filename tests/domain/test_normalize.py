@@ -103,6 +103,12 @@ def test_text_is_clean(raw: object, expected: str | None) -> None:
     assert normalize.text(raw) == expected
 
 
+def test_what_cannot_be_stored_is_taken_out_of_every_text_and_key() -> None:
+    raw = {"a\0": ["b\ud800", 1, None, {"c": "\0d"}], "é": True}
+
+    assert normalize.scrubbed(raw) == {"a": ["b", 1, None, {"c": "d"}], "é": True}
+
+
 @pytest.mark.parametrize("raw", [{"a": 1}, [["a"]], [{}], object()])
 def test_an_object_is_no_text(raw: object) -> None:
     with pytest.raises(Unreadable, match="is not text"):
