@@ -178,6 +178,14 @@ def test_alike_leads_are_evidence(a: dict[str, Any], b: dict[str, Any], kind: st
             id="a first name alone on the other side",
         ),
         pytest.param(
+            {"full_name": "Adalovelace", "company_name": "Acme"}, {"full_name": "Ada Lovelace", "company_name": "Acme"},
+            id="a single word, however alike",
+        ),
+        pytest.param(
+            {"full_name": "Ada Lovelace", "company_name": "Acme"}, {"full_name": "Adalovelace", "company_name": "Acme"},
+            id="a single word on the other side",
+        ),
+        pytest.param(
             {"full_name": "Ada Lovelace", "company_name": "Acme"},
             {"full_name": "Ada Lovelace", "company_name": "Initech"},
             id="another company",

@@ -150,6 +150,12 @@ def test_what_rides_along_is_written_and_no_field(name: str) -> None:
     assert (known.fields, known.pseudo[name].direction) == ({}, "push")
 
 
+def test_only_a_status_has_options_that_mean_something_by_their_words() -> None:
+    rows = [{"field": "title", "remote": "title"}]
+
+    assert mapping.check(rows, [column("title", "singleSelect", options=["Won"])]).fields["title"].values == {}
+
+
 def test_options_are_known_as_statuses_by_their_words() -> None:
     known = mapping.check(
         [{"field": "status", "remote": "status"}],

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from app.domain.cells import Cell, Here, How, Seen, State, Strategy, Verdict
+from app.domain.cells import Cell, Flapping, Here, How, Seen, State, Strategy, Verdict
 from app.domain.ladder import rank
 from app.domain.merge import judge
 from app.domain.policy import Rule
@@ -122,3 +122,23 @@ def test_a_value_on_its_way_meets_a_new_mapping_and_still_goes() -> None:
     assert verdict.conflict.why == "the mapping changed while the lead's value was on its way"
     assert (verdict.conflict.base, verdict.conflict.local, verdict.conflict.remote) == ("Acme", "Here", "There")
     assert judged(waiting, "Acme", "Here", seen={}, mine={}, rebase=True).conflict is None
+
+
+def test_two_values_that_meet_for_the_first_time_are_a_conflict() -> None:
+    verdict = judged(Cell(), "There", "Here", seen={}, mine={})
+
+    assert verdict.conflict is not None
+    assert (verdict.conflict.base, verdict.value, verdict.cell.state) == (MISSING, "There", State.AGREED)
+
+
+def test_what_is_not_said_is_the_ordinary_case() -> None:
+    here, how = Here(value="x"), How(rule=Rule.AUTHORITY, connection="A")
+
+    assert (here.cleared, here.yields, here.origin, here.outranked, here.at) == (False, False, None, True, "")
+    assert (how.strategy, how.push_only, how.pull_only, how.clears, how.rebase) == (
+        Strategy.REMOTE_WINS, False, False, True, False
+    )  # fmt: skip
+    assert (how.same("x", "x"), how.same("x", "y"), how.unite, how.rank("won"), how.freeze("x")) == (
+        True, False, None, 0, "x"
+    )  # fmt: skip
+    assert Flapping(replaced="x", since=T0).times == 0
