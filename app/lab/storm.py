@@ -31,7 +31,7 @@ from app.sandbox.instantly import InstantlySandbox
 
 #: What may befall a call, without the two that are dealt one by one.
 COMMON: tuple[FaultKind, ...] = tuple(k for k in get_args(FaultKind) if k not in ("quota", "iterator"))
-FAULTY, CRASHING, EDITING, LATE = 0.3, 0.004, 0.06, 0.06
+FAULTY, CRASHING, EDITING, LATE = 0.3, 0.004, 0.06, 0.15
 
 
 async def storm(
