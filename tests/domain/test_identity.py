@@ -210,6 +210,11 @@ def test_evidence_explains_itself() -> None:
     assert found is not None
     assert found.reason == "Ada Lovelace and Ada Lovelace are alike, and so are Acme BV and acme.test."
 
+    shared = evidence({"phone": "+31612345678"}, {"phone": "+31612345678"})
+
+    assert shared is not None
+    assert shared.reason == "Both have the phone number +31612345678."
+
 
 @given(st.dictionaries(st.sampled_from(["email", "linkedin_url"]), st.text(max_size=40) | st.none() | st.integers()))
 @settings(deadline=None)
