@@ -7,8 +7,8 @@ from dataclasses import replace
 
 import pytest
 
-from app.domain.cells import Cell, Flapping, Sent, State
-from app.domain.lead import Lead, Link, Origin
+from app.domain.cells import Cell, Flapping, Sent, State, Strategy
+from app.domain.lead import Connection, Lead, Link, Origin
 from app.domain.policy import Source
 from app.domain.values import MISSING, is_empty
 from tests.domain.builders import T0, T1, T2, airtable, lead, link
@@ -106,6 +106,16 @@ def test_a_new_lead_holds_defaults_that_nobody_gave() -> None:
     assert Lead(id="x").untouched == {"status", "needs_enrichment", "verified", "enriched"}
     assert Lead(id="x").version == Lead(id="x").sync_version == 0
     assert Lead(id="x").deleted is False
+
+
+def test_a_new_link_has_seen_nothing_and_a_connection_without_a_rank_comes_last() -> None:
+    known = Link(id="x", connection=airtable("title"), key="rec")
+    without = Connection(id="A", source=Source.AIRTABLE, mapping=known.connection.mapping)
+
+    assert (known.writing, known.created_at, known.epoch, known.namespace) == (True, "", "", "")
+    assert (known.observed, known.observed_at, known.modified_at, known.reread) == ({}, "", None, False)
+    assert (known.observed_version, known.mapping_version, known.reconciled) == (1, 1, -1)
+    assert (without.rank, without.strategy) == ((100, "", ""), Strategy.REMOTE_WINS)
 
 
 @pytest.mark.parametrize(
