@@ -39,8 +39,9 @@ check: .venv/installed  ## formatting, ruff, mypy strict, import contracts
 bench: .venv/installed  ## measure (ONLY=name for one figure)
 	$(PY) -m app.cli bench $(if $(ONLY),--only $(ONLY))
 
-simulate: .venv/installed  ## the laws, the storm and the crashes for as long as you like (SEED=, CYCLES=, KILLS=, MUTANTS=)
-	$(PY) -m app.cli simulate $(if $(SEED),--seed $(SEED)) $(if $(CYCLES),--cycles $(CYCLES)) $(if $(KILLS),--kills $(KILLS)) $(if $(MUTANTS),--mutants $(MUTANTS))
+simulate: .venv/installed  ## the laws, the storm and the crashes for as long as you like (SEED=, CYCLES=, KILLS=, EXAMPLES=, MUTANTS=)
+	$(PY) -m app.cli simulate $(if $(SEED),--seed $(SEED)) $(if $(CYCLES),--cycles $(CYCLES)) $(if $(KILLS),--kills $(KILLS)) \
+		$(if $(EXAMPLES),--examples $(EXAMPLES)) $(if $(MUTANTS),--mutants $(MUTANTS))
 
 openapi: .venv/installed  ## write openapi/openapi.json, .env.example and the tables of the README
 	$(PY) -m app.cli openapi

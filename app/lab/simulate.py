@@ -1,16 +1,14 @@
-"""Simulate: the storm, the kills and the in-memory model for as long as you like, from a printed seed."""
+"""Simulate: the storm, the kills, the model and the laws for as long as you like, from a printed seed."""
 
 from __future__ import annotations
 
 import contextlib
-import importlib.util
 import shutil
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import AsyncIterator, Callable
-from importlib import import_module
+from collections.abc import AsyncIterator
 from pathlib import Path
 
 import asyncpg
@@ -18,6 +16,7 @@ from rich.console import Console
 
 from app.db import embedded, migrate
 from app.db.connections import LEASE_SECONDS
+from app.lab import model
 from app.lab.storm import storm
 from app.settings import Settings
 
@@ -30,6 +29,9 @@ CYCLES, MODEL_STEPS = 200, 1_000_000
 SHOWN, REPEAT = 5, "python -c 'from app.lab.model import run; print(*run(SEED).trace, sep=\"\\n\")'"
 #: How many mutants of the domain its tests are tried on. All 3,000 take about an hour.
 MUTANTS = 100
+#: Examples of each law. A hundred thousand take about an hour on one core.
+EXAMPLES = 2_000
+ROOT = Path(__file__).resolve().parents[2]
 
 
 class Scratch:
@@ -82,7 +84,14 @@ async def scratch(*, fast_unsafe: bool = True) -> AsyncIterator[Scratch]:
         shutil.rmtree(folder, ignore_errors=True)
 
 
-async def simulate(_settings: Settings, seed: int, cycles: int = CYCLES, kills: int = 0, mutants: int = MUTANTS) -> int:
+async def simulate(
+    _settings: Settings,
+    seed: int,
+    cycles: int = CYCLES,
+    kills: int = 0,
+    examples: int = EXAMPLES,
+    mutants: int = MUTANTS,
+) -> int:
     """Runs everything from one seed, prints what it does, and returns the exit code: 0 when all held."""
     console = Console(highlight=False)
     console.print(f"seed {seed}: {cycles} storm cycles, {kills} kills. The same seed gives the same storm.")
@@ -90,6 +99,7 @@ async def simulate(_settings: Settings, seed: int, cycles: int = CYCLES, kills: 
     if kills:
         holds = await _kills(console, seed, kills) and holds
     holds = _model(console, seed) and holds
+    holds = _laws(console, seed, examples) and holds
     holds = _mutants(console, seed, mutants) and holds
     console.print("All held." if holds else f"[red]Something did not hold: repeat it with seed {seed}.[/]")
     return 0 if holds else 1
@@ -128,12 +138,9 @@ async def _kills(console: Console, seed: int, kills: int) -> bool:
 
 
 def _model(console: Console, seed: int) -> bool:
-    """Runs the model of the domain in memory, where it is part of this build."""
-    if importlib.util.find_spec("app.lab.model") is None:
-        return True
-    run: Callable[[int, int], object] = import_module("app.lab.model").run
+    """Runs the model of the domain in memory."""
     started = time.monotonic()
-    problems: list[str] = getattr(run(seed, MODEL_STEPS), "problems", [])
+    problems = model.run(seed, MODEL_STEPS).problems
     console.print(f"  model, {MODEL_STEPS:,} steps, {time.monotonic() - started:.0f} s: {len(problems)} problems")
     for problem in problems[:SHOWN]:
         console.print(f"    {problem}", soft_wrap=True, markup=False)
@@ -142,11 +149,26 @@ def _model(console: Console, seed: int) -> bool:
     return not problems
 
 
+def _laws(console: Console, seed: int, examples: int) -> bool:
+    """Tries each law of the merge policy on this many examples."""
+    started = time.monotonic()
+    words = ("pytest", "-q", "-n", "2", "tests/domain/test_laws.py", "--examples", str(examples), "--seed", str(seed))
+    holds = _of_the_tests(console, "laws", examples, words)
+    console.print(
+        f"  laws, {examples:,} examples each, {time.monotonic() - started:.0f} s: {'hold' if holds else 'NO'}"
+    )
+    return holds
+
+
 def _mutants(console: Console, seed: int, count: int) -> bool:
-    """Plants defects into the domain, in a process that has imported nothing of it, and lets its tests find them."""
-    root = Path(__file__).resolve().parents[2]
-    if not count or not (root / "tests").is_dir():
-        console.print("  no mutants: none were asked for, or the tests are not here")
+    """Plants defects into the domain, and lets its tests find them."""
+    words = ("app.lab.survivors", "--seed", str(seed), "--mutants", str(count))
+    return _of_the_tests(console, "mutants", count, words)
+
+
+def _of_the_tests(console: Console, what: str, count: int, words: tuple[str, ...]) -> bool:
+    """Runs a module over the tests, in a process that has imported nothing of the domain."""
+    if not count or not (ROOT / "tests").is_dir():
+        console.print(f"  no {what}: none were asked for, or the tests are not here")
         return True
-    command = (sys.executable, "-m", "app.lab.survivors", "--seed", str(seed), "--mutants", str(count))
-    return subprocess.run(command, cwd=root, check=False).returncode == 0  # noqa: S603 - our own words
+    return subprocess.run((sys.executable, "-m", *words), cwd=ROOT, check=False).returncode == 0  # noqa: S603 - ours
