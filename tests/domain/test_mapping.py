@@ -147,7 +147,7 @@ def test_a_mapping_is_stored_with_every_word_of_it() -> None:
 def test_what_rides_along_is_written_and_no_field(name: str) -> None:
     known = mapping.check([{"field": name, "remote": name}], [column(name)])
 
-    assert (known.fields, known.pseudo[name].direction) == ({}, "push")
+    assert (known.version, known.fields, known.pseudo[name].direction) == (1, {}, "push")
 
 
 def test_only_a_status_has_options_that_mean_something_by_their_words() -> None:
