@@ -34,7 +34,10 @@ def test_an_address_and_a_profile_identify_a_lead() -> None:
     "email",
     [
         None, "", "n/a", "info@acme.test", "sales+nl@acme.test", "no-reply@acme.test", "administratie@acme.test",
-        "test@test.com", "none@none.com", "ada@noemail.com", {"not": "text"},
+        "test@test.com", "test@test.nl", "test@test.org", "test@test.net", "none@none.com", "a@a.com", "a@b.com",
+        "x@x.com", "test@gmail.com", "none@gmail.com", "no@email.com", "your@email.com", "ada@noemail.com",
+        "ada@nomail.com", "ada@no-email.com", "ada@noreply.com", "ada@geenemail.nl", "ada@mailinator.com",
+        {"not": "text"},
     ],
 )  # fmt: skip
 def test_a_blocked_or_unreadable_address_identifies_nobody(email: object) -> None:

@@ -81,6 +81,11 @@ def test_without_a_base_what_is_not_in_the_cell_is_not_there_instead_of_changed(
     assert ([e[1] for e in found], [e[1] for e in shown]) == (united, there)
 
 
+def test_an_entry_is_known_by_its_words_its_origin_and_its_time() -> None:
+    """Keys are stored: one that was made differently would make every note twice."""
+    assert notes.entry("called", at=T0, by="ann") == ["3c2303f6c0db22e6", "called", T0, "ann"]
+
+
 def test_no_entries_are_no_text() -> None:
     assert (notes.render(None), notes.freeze(None), notes.unite([], None, None, at=T1, by="t")) == (None, [], ([], []))
 
