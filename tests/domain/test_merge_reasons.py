@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
-from app.domain.cells import Cell, Flapping, Here, How, Seen, State, Strategy, Verdict
+from app.domain.cells import Cell, Flapping, Here, How, Seen, Sent, State, Strategy, Verdict
 from app.domain.ladder import rank
-from app.domain.merge import judge
+from app.domain.merge import judge, later
 from app.domain.policy import Rule
 from app.domain.values import JSON, MISSING
 from tests.domain.builders import T0, T1, T2
@@ -142,3 +143,27 @@ def test_what_is_not_said_is_the_ordinary_case() -> None:
         True, False, None, 0, "x"
     )  # fmt: skip
     assert Flapping(replaced="x", since=T0).times == 0
+
+
+@pytest.mark.parametrize(("seconds", "times"), [(3599, 2), (3600, None)])
+def test_a_remote_flaps_within_an_hour(seconds: int, times: int | None) -> None:
+    cell = replace(AGREED, flapping=Flapping(replaced="There", since=T0, times=1))
+    found = judged(cell, "There", "Acme", seen={"at": later(T0, seconds)}, mine={"origin": "A"}).cell
+
+    assert (found.flapping and found.flapping.times) == times
+
+
+def test_a_write_that_was_given_up_may_land_for_a_quarter_of_an_hour() -> None:
+    cell = replace(AGREED, state=State.INFLIGHT, sent=Sent(remote="Sent", local="Sent", until=T1))
+    found = judged(cell, "Acme", "Here", seen={"at": T1}, mine={}).cell
+
+    assert found.ghost is not None
+    assert (found.state, found.ghost.until) == (State.PENDING, later(T1, 15 * 60))
+
+
+@pytest.mark.parametrize(("seconds", "value"), [(24 * 3600 - 1, MISSING), (24 * 3600, "Sent")])
+def test_a_write_that_landed_is_known_as_ours_for_a_day(seconds: int, value: JSON) -> None:
+    """After that what is seen is somebody's news."""
+    cell = replace(AGREED, ghost=Sent(remote="Sent", local="Sent", until=T0))
+
+    assert judged(cell, "Sent", "Here", seen={"at": later(T0, seconds)}, mine={}).value == value
