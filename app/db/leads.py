@@ -359,7 +359,8 @@ def _row(lead: Lead, columns: Sequence[str] = _WRITTEN) -> dict[str, JSON]:
 
 def _changed(before: Lead, after: Lead) -> set[str]:
     """Returns the columns in which two states of a lead differ."""
-    fields = {n for n in before.values.keys() | after.values.keys() if before.values.get(n) != after.values.get(n)}
+    # a copy shares every value that was not set
+    fields = {name for name, value in after.values.items() if value is not before.values.get(name)}
     columns = {"custom" if name.startswith("custom.") else name for name in fields}
     columns |= {"note_entries"} if "notes" in fields else set()
     columns |= {"own_counts"} if before.own_counts != after.own_counts else set()

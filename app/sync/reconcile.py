@@ -22,7 +22,7 @@ from app.db.links import StoredLink
 from app.db.session import DatabaseUnavailable, Tx
 from app.domain import filters, identity
 from app.domain.identity import Identity, strong
-from app.domain.lead import Action, CloseConflict, Connection, Lead, OpenConflict, SetCell, SetField
+from app.domain.lead import Action, CloseConflict, Connection, Lead, OpenConflict, Refuse, SetCell, SetField
 from app.domain.plan import drafted
 from app.domain.values import MISSING
 from app.sync import breakers, place
@@ -176,7 +176,8 @@ async def settle(tx: Tx, job: Job, batch: Batch) -> dict[UUID, Lead]:
             if s.link != known or s.connection_id == job.id:
                 changed_links.append(s)
         recorded.append((lead, lead.version, actions))
-        await _note_conflicts(tx, batch, lead_id, actions)
+        if conflicts := [action for action in actions if isinstance(action, OpenConflict | CloseConflict)]:
+            await _note_conflicts(tx, batch, lead_id, conflicts)
         _count(job, actions, is_new=is_new)
     await _write(tx, job, moved, changed_links, versions, recorded)
     return after
@@ -219,14 +220,16 @@ async def log_moves(tx: Tx, recorded: Sequence[tuple[Lead, int, Sequence[Action]
     await history.log(tx, rows)
 
 
-async def _note_conflicts(tx: Tx, batch: Batch, lead_id: UUID, actions: Sequence[Action]) -> None:
+async def _note_conflicts(
+    tx: Tx, batch: Batch, lead_id: UUID, conflicts: Sequence[OpenConflict | CloseConflict]
+) -> None:
     by_id = {s.link.id: s for s in batch.links[lead_id]}
     decided = []
-    for action in actions:
+    for action in conflicts:
         if isinstance(action, CloseConflict):
             why = "the sides met, or only one of them differs any more"
             await reviews.close(tx, "conflict", link_id=UUID(action.link), field=action.field, why=why)
-        elif isinstance(action, OpenConflict):
+        else:
             c = action.conflict
             evidence = {
                 "base": None if c.base is MISSING else c.base,
@@ -265,13 +268,20 @@ async def _deleted_here(tx: Tx, batch: Batch, lead_id: UUID) -> None:
 
 
 def _count(job: Job, actions: Sequence[Action], *, is_new: bool) -> None:
-    fields = {action.field for action in actions if isinstance(action, SetField) and action.old != action.value}
+    fields = set()
+    for action in actions:
+        match action:
+            case SetField() if action.old != action.value:
+                fields.add(action.field)
+            case SetCell():
+                job.count("cells_settled")
+            case OpenConflict():
+                job.count("conflicts")
+            case Refuse():
+                job.count("refused")
     job.count("leads_created", int(is_new))
     job.count("leads_changed", int(bool(fields) and not is_new))
     job.count("fields_changed", len(fields))
-    job.count("conflicts", sum(isinstance(action, OpenConflict) for action in actions))
-    job.count("refused", sum(type(action).__name__ == "Refuse" for action in actions))
-    job.count("cells_settled", sum(isinstance(action, SetCell) for action in actions))
 
 
 async def _changed_here(job: Job) -> None:
