@@ -285,11 +285,18 @@ def _understood(exc: BaseException) -> LeadkeeperError | None:
     return DatabaseUnavailable() if isinstance(exc, asyncpg.InterfaceError) and "clos" in str(exc) else None
 
 
+def _jsonb(value: Any) -> bytes:
+    """Writes a value as jsonb travels: a version, and JSON text."""
+    return b"\1" + orjson.dumps(value)
+
+
 async def _prepare(connection: Any) -> None:
-    for kind in ("json", "jsonb"):
-        await connection.set_type_codec(
-            kind, encoder=lambda value: orjson.dumps(value).decode(), decoder=orjson.loads, schema="pg_catalog"
-        )
+    await connection.set_type_codec(
+        "json", encoder=orjson.dumps, decoder=orjson.loads, schema="pg_catalog", format="binary"
+    )
+    await connection.set_type_codec(
+        "jsonb", encoder=_jsonb, decoder=lambda data: orjson.loads(data[1:]), schema="pg_catalog", format="binary"
+    )
 
 
 async def _forget_nothing(_connection: Any) -> None:

@@ -12,6 +12,7 @@ The functions run per cell of a pull, hence the caches and the fast paths.
 from __future__ import annotations
 
 import datetime as dt
+import json
 import math
 import re
 import unicodedata
@@ -26,6 +27,9 @@ from app.domain.values import JSON
 from app.errors import LeadkeeperError
 
 _CACHE: Final = 65_536
+#: How many levels a JSON value may have, and the largest whole number in it.
+DEEPEST: Final = 50
+_LARGEST: Final = 2**63 - 1
 
 
 class Unreadable(LeadkeeperError, ValueError):
@@ -54,13 +58,19 @@ def scrub(raw: str) -> str:
     return raw if raw.isascii() and "\0" not in raw else _UNSTORABLE.sub("", raw)
 
 
-def scrubbed(value: JSON) -> JSON:
-    """Is a JSON value with `scrub` applied to every text in it, keys included."""
+def storable(value: JSON, depth: int = DEEPEST) -> JSON:
+    """Is a JSON value as jsonb holds it: every text scrubbed, and as text what is too large a number or too deep."""
     if isinstance(value, str):
         return scrub(value)
-    if isinstance(value, dict):
-        return {scrub(key): scrubbed(item) for key, item in value.items()}
-    return [scrubbed(item) for item in value] if isinstance(value, list) else value
+    if isinstance(value, int) and abs(value) > _LARGEST:
+        return str(value)
+    if not isinstance(value, dict | list):
+        return value
+    if not depth:
+        return scrub(json.dumps(value, ensure_ascii=False))
+    if isinstance(value, list):
+        return [storable(item, depth - 1) for item in value]
+    return {scrub(key): storable(item, depth - 1) for key, item in value.items()}
 
 
 def words(listed: str) -> frozenset[str]:

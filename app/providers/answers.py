@@ -7,24 +7,19 @@ big integers.
 from __future__ import annotations
 
 import json
-import math
-import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from typing import NoReturn
 
+import orjson
 import structlog
 
-from app.domain.normalize import scrubbed
+from app.domain.normalize import storable
 from app.providers.base import JSON, ProviderError
 
 log = structlog.get_logger()
-
-#: Escapes of NUL and of surrogates, lone or not.
-_SUSPECT = re.compile(rb"\\u(?:0000|[dD][89a-fA-F])")
-_BEYOND, _DIGITS = 2**63, 25
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,25 +72,21 @@ def identified(items: Sequence[JSON], provider: str) -> list[dict[str, JSON]]:
 def parse_json(content: bytes) -> JSON:
     """Returns the JSON value as it can be stored, or None where it is none.
 
-    Text loses NUL and lone surrogates, which JSON can only spell with an escape. A number beyond 64 bits becomes text.
+    What cannot be stored is taken out, or becomes text (`normalize.storable`).
     """
     try:
-        value = json.loads(
-            content.decode(), parse_constant=_no_constant, parse_int=_whole_number, parse_float=_decimal_number
-        )
+        value = json.loads(content.decode(), parse_constant=_no_constant)
     except (ValueError, RecursionError):
         return None
-    return scrubbed(value) if _SUSPECT.search(content) else value
+    return value if b"\\u0000" not in content and _is_storable(value) else storable(value)
 
 
-def _whole_number(digits: str) -> int | str:
-    number = int(digits) if len(digits) < _DIGITS else _BEYOND
-    return number if abs(number) < _BEYOND else digits
-
-
-def _decimal_number(digits: str) -> float | str:
-    number = float(digits)
-    return number if math.isfinite(number) else digits
+def _is_storable(value: JSON) -> bool:
+    try:
+        orjson.dumps(value)
+    except TypeError:  # a lone surrogate, a number beyond 64 bits, or too deep
+        return False
+    return True
 
 
 def _no_constant(name: str) -> NoReturn:

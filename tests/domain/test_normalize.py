@@ -106,7 +106,21 @@ def test_text_is_clean(raw: object, expected: str | None) -> None:
 def test_what_cannot_be_stored_is_taken_out_of_every_text_and_key() -> None:
     raw = {"a\0": ["b\ud800", 1, None, {"c": "\0d"}], "é": True}
 
-    assert normalize.scrubbed(raw) == {"a": ["b", 1, None, {"c": "d"}], "é": True}
+    assert normalize.storable(raw) == {"a": ["b", 1, None, {"c": "d"}], "é": True}
+
+
+@pytest.mark.parametrize(
+    ("raw", "depth", "expected"),
+    [
+        (2**63 - 1, 9, 2**63 - 1),
+        (2**63, 9, "9223372036854775808"),
+        (-(2**63), 9, "-9223372036854775808"),
+        ([["é"]], 2, [["é"]]),
+        ([["é\0"], {"a": 1}], 1, ['["é\\u0000"]', '{"a": 1}']),
+    ],
+)
+def test_what_is_too_large_or_too_deep_becomes_text(raw: object, depth: int, expected: object) -> None:
+    assert normalize.storable(raw, depth) == expected
 
 
 @pytest.mark.parametrize("raw", [{"a": 1}, [["a"]], [{}], object()])

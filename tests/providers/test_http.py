@@ -9,6 +9,7 @@ from collections.abc import AsyncIterator, Callable
 from typing import Any
 
 import httpx
+import orjson
 import pytest
 import respx
 
@@ -146,18 +147,19 @@ class TestAnswers:
     ) -> None:
         content = (
             b'{"a\\u0000": ["\\ud800x\\udc00", "\\ud83d\\ude00"], "long": 123456789012345678901234567890,'
-            b' "far": 1e999, "near": [9223372036854775807, -1.5]}'
+            b' "near": [9223372036854775807, -1.5], "deep": ' + b"[" * 300 + b"]" * 300 + b"}"
         )
         web.get(URL).mock(return_value=httpx.Response(200, content=content))
 
         answer = await funnel.request("GET", "/things", safe=True)
 
+        deep = answer.json.pop("deep")
         assert answer.json == {
             "a": ["x", "\U0001f600"],
             "long": "123456789012345678901234567890",
-            "far": "1e999",
             "near": [9223372036854775807, -1.5],
         }
+        assert orjson.dumps(deep).count(b"[") == 300
         assert answer.server_time is None
 
     @pytest.mark.parametrize(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import orjson
 import pytest
 
 from app.domain.mapping import MappingError
@@ -154,3 +155,20 @@ async def test_a_wrong_instantly_key_is_named(bench: Bench) -> None:
         await bench.world.connect("instantly", {"campaign_ids": None}, {"api_key": KEY + "-wrong"})
 
     assert "key" in str(caught.value).lower()
+
+
+async def test_absurd_custom_variables_cost_neither_their_row_nor_the_page(bench: Bench) -> None:
+    deep: object = "bottom"
+    for _ in range(400):
+        deep = {"deeper": deep}
+    there = bench.world.instantly.store
+    odd = there.add_lead(bench.campaigns[0].id, email="odd@x.test")
+    there.edit(odd.id, custom_variables={"Deep": deep, "Long": 10**30, "Tier\u0000": "A\ud800"})
+    there.add_lead(bench.campaigns[0].id, email="plain@x.test")
+
+    await bench.instantly()
+
+    assert (await bench.lead("plain@x.test")).values["email"] == "plain@x.test"
+    metadata = next(iter((await bench.lead("odd@x.test")).values["metadata"].values()))
+    assert (metadata["Long"], metadata["Tier"]) == (str(10**30), "A")
+    assert "bottom" in orjson.dumps(metadata["Deep"]).decode()
