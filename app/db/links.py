@@ -128,6 +128,7 @@ async def follow_moves(tx: Tx, connection_id: UUID, observations: Sequence[Obser
         "UPDATE link k SET remote_key = m.key, namespace = m.namespace, base_remote = k.base_remote - 'metadata',"
         " dirty = true FROM unnest($3::text[], $4::text[], $5::text[]) AS m(remote_id, key, namespace)"
         " WHERE k.workspace_id = $1 AND k.connection_id = $2 AND k.remote_id = m.remote_id AND k.remote_key <> m.key"
+        " AND k.remote_id = ANY($3)"
         " AND NOT EXISTS (SELECT FROM link t WHERE t.workspace_id = $1 AND t.connection_id = $2"
         " AND t.remote_key = m.key)",
         tx.workspace_id,
@@ -201,10 +202,12 @@ async def save(tx: Tx, links: Sequence[StoredLink], *, at_version: Mapping[UUID,
         FROM jsonb_to_recordset($2) AS r(id uuid, lead_id uuid, writing boolean, remote jsonb, remote_gone text[],
             local jsonb, local_gone text[], cells jsonb, counters jsonb, mapping_version integer, reread boolean,
             push_due boolean, error text, reconciled bigint)
-        WHERE k.workspace_id = $1 AND k.id = r.id
+        -- said twice, because the planner knows nothing of the rows of a function, nor of a table that has just grown
+        WHERE k.workspace_id = $1 AND k.id = r.id AND k.id = ANY($3)
         """,
         tx.workspace_id,
         rows,
+        [UUID(s.link.id) for s in links],
     )
 
 
