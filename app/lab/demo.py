@@ -132,7 +132,6 @@ async def _connect(
     await world.approve(connection_id)
     async with _progress(world, console, "Applying the approved plan"):
         await world.settle()
-        await _settle_late_changes(world)
     return connection_id
 
 
@@ -146,6 +145,7 @@ async def reconcile(world: World, facts: DemoWorld, console: Console) -> Summary
     instantly = await _connect(
         world, console, "instantly", {"campaign_ids": None, "pacing_seconds": 0.1}, {"api_key": facts.api_key}
     )
+    await _settle_late_changes(world)
     for _ in range(2):
         async with _progress(world, console, "Reconciling again"):
             summary.again.append(await _again(world, [airtable, instantly]))
