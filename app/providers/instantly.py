@@ -40,8 +40,8 @@ from app.providers.base import (
 from app.providers.http import Funnel, OnCall
 
 API_URL: Final = "https://api.instantly.ai"
-#: Instantly allows 100 a second and 6,000 a minute to the whole workspace
-WORKSPACE_RATE: Final = 20.0
+#: Instantly allows 100 a second and 6,000 a minute to the whole workspace, which other tools use as well.
+WORKSPACE_RATE: Final = 30.0
 #: seconds nobody is served after a 429
 PENALTY: Final = 5.0
 #: a larger limit is answered with an empty page
