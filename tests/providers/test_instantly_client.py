@@ -238,7 +238,7 @@ class TestRefusals:
 
         ((key, seconds),) = limiter.pauses
         assert (key.startswith("instantly:workspace:"), seconds) == (True, 5.0)
-        assert {rate for what, _, rate in limiter.events if what == "acquire"} == {20.0}
+        assert {rate for what, _, rate in limiter.events if what == "acquire"} == {30.0}
         assert KEY not in key
 
 
