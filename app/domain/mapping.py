@@ -107,10 +107,11 @@ class Mapped:
     values: Mapping[str, str] = dataclasses.field(default_factory=dict)
     #: the options in their own spelling, for writing
     options: tuple[str, ...] = ()
+    #: the canonical form of the field's values, looked up once
+    kind: str = dataclasses.field(init=False, compare=False, repr=False)
 
-    @property
-    def kind(self) -> str:
-        return policy.field(self.field).kind
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "kind", "" if _is_pseudo(self.field) else policy.field(self.field).kind)
 
     @property
     def is_one_way(self) -> bool:
