@@ -26,7 +26,10 @@ def _entries(*texts: str) -> list[notes.Entry]:
         (["a", "b"], ["a", "b"], "a changed\nb", ["a changed", "b"]),
         (["a", "b"], ["a", "b"], "b", ["a", "b"]),
         (["a", "b"], ["a", "b"], "", ["a", "b"]),
-        (["a", "b"], ["a", "b"], "something else", ["something else", "b"]),
+        (["a", "b"], ["a", "b"], "something else", ["something else", "a", "b"]),
+        (["First call", "Sent it"], ["First call", "Sent it"], "Sent it (v2)\nSigned",
+         ["First call", "Sent it (v2)", "Signed"]),
+        (["Rang\ntwice", "b"], ["Rang\ntwice", "b"], "new\nRang\nthree times\nb", ["new", "Rang\nthree times", "b"]),
         (["call", "call back"], ["call", "call back"], "call back", ["call", "call back"]),
         (["a"], ["a", "ours"], "a\ntheirs", ["a", "theirs", "ours"]),
         (["a"], ["a mine"], "a theirs", ["a mine", "a theirs"]),
@@ -38,7 +41,8 @@ def _entries(*texts: str) -> list[notes.Entry]:
     ],
     ids=[
         "appended", "put between", "edited inside", "removed: nothing is removed here", "all removed",
-        "written over", "an entry inside another is not it", "appended on both sides", "edited on both sides",
+        "written over", "changed where another one was removed", "several lines, changed and moved down",
+        "an entry inside another is not it", "appended on both sides", "edited on both sides",
         "edited alike", "edited there, taken away here", "taken away here", "put behind what was taken away here",
         "line ends of another system",
     ],
@@ -84,6 +88,14 @@ def test_without_a_base_what_is_not_in_the_cell_is_not_there_instead_of_changed(
 def test_an_entry_is_known_by_its_words_its_origin_and_its_time() -> None:
     """Keys are stored: one that was made differently would make every note twice."""
     assert notes.entry("called", at=T0, by="ann") == ["3c2303f6c0db22e6", "called", T0, "ann"]
+
+
+def test_a_cell_rewritten_as_a_whole_is_read_in_bounded_time_and_loses_nothing() -> None:
+    known = _entries(*(f"call {n}" for n in range(300)))
+
+    united, _ = notes.unite(notes.freeze(known), known, "\n".join(f"Call {n}!" for n in range(300)), at=T1, by="table")
+
+    assert {e[1] for e in known} < {e[1] for e in united}
 
 
 def test_no_entries_are_no_text() -> None:
