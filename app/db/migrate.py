@@ -9,6 +9,7 @@ from urllib.parse import urlsplit
 import asyncpg
 from alembic import command
 from alembic.config import Config
+from sqlalchemy.exc import DBAPIError
 
 from app.db.embedded import OWNER, EmbeddedPostgres
 from app.errors import LeadkeeperError
@@ -67,8 +68,12 @@ async def migrate(owner_url: str, app_url: str) -> None:
         # Alembic runs its own event loop
         await asyncio.to_thread(command.upgrade, config(owner_url), "head")
         await _open_to(owner_url, user or APP_ROLE)
-    except (asyncpg.PostgresError, OSError) as exc:
-        raise MigrationError(f"The schema could not be brought up to date: {exc}.") from exc
+    except (asyncpg.PostgresError, DBAPIError, OSError) as exc:
+        reason = exc.orig.__cause__ if isinstance(exc, DBAPIError) and exc.orig is not None else exc
+        remedy = ""
+        if isinstance(reason, asyncpg.InsufficientPrivilegeError):
+            remedy = " The role of MIGRATION_DATABASE_URL must own the database and have CREATEROLE."
+        raise MigrationError(f"The schema could not be brought up to date: {reason}.{remedy}") from exc
 
 
 async def _open_to(owner_url: str, user: str) -> None:
