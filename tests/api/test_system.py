@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 
@@ -24,6 +25,20 @@ async def test_it_is_alive_and_ready_and_counts(app: FastAPI, member: httpx.Asyn
     assert (alive.status_code, ready.status_code) == (200, 200)
     assert 'leadkeeper_requests_total{method="GET",route="/api/leads/{lead_id}",status="404"}' in metrics
     assert "leadkeeper_pushes_pending" in metrics
+
+
+async def test_the_documentation_pages_load_nothing_from_elsewhere(app: FastAPI) -> None:
+    async with browser(app) as nobody:
+        for page in ("/docs", "/redoc"):
+            shown = (await nobody.get(page)).text
+            loaded = re.findall(r'(?:src|href)="([^"]+)"', shown)
+            answers = [await nobody.get(address) for address in loaded]
+
+            assert any(address.endswith(".js") for address in loaded)
+            assert [(address, answer.status_code) for address, answer in zip(loaded, answers, strict=True)] == [
+                (address, 200) for address in loaded
+            ]
+            assert "https://" not in shown.replace("http://www.w3.org", "")
 
 
 async def test_an_address_nobody_knows_is_a_problem(app: FastAPI) -> None:
