@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from functools import partial
 from typing import Any
 
@@ -17,6 +18,7 @@ from app.api.routes import (
     admin_sync,
     connections,
     decisions,
+    exports,
     instantly,
     keys,
     leads,
@@ -33,11 +35,11 @@ from app.runtime import Runtime
 
 VERSION = "0.1.0"
 ROUTERS = (
-    leads, working, stories, sync, runs, waiting, plans, decisions, instantly, admin_sync, connections, keys,
+    exports, leads, working, stories, sync, runs, waiting, plans, decisions, instantly, admin_sync, connections, keys,
     workspaces, system,
 )  # fmt: skip
 #: Headers a browser's code may read.
-EXPOSED = ("ETag", "Link", "Location", "Retry-After", "X-Request-ID", "Idempotency-Replayed")
+EXPOSED = ("ETag", "Link", "Location", "Retry-After", "X-Request-ID", "Idempotency-Replayed", "Content-Disposition")
 
 
 def build(**options: Any) -> FastAPI:
@@ -76,5 +78,6 @@ def attach(app: FastAPI, runtime: Runtime) -> Gatekeeper:
     """Gives the app what it runs on."""
     app.state.runtime = runtime
     app.state.gatekeeper = Gatekeeper(runtime)
+    app.state.exports = asyncio.Semaphore(exports.AT_ONCE)
     gatekeeper: Gatekeeper = app.state.gatekeeper
     return gatekeeper

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final
@@ -42,14 +42,30 @@ def read(request: Request, sort: str) -> Wanted:
     """Reads the order and the filters of a request; answers 422 with what is allowed."""
     if sort not in ORDERS:
         raise _unknown("sort", "sort", ORDERS)
+    filters = filtered(request, _OTHERS)
+    return Wanted(f"leads {sort} {sorted(filters.items())}", [_KINDS[key] for key in ORDERS[sort].key], filters)
+
+
+def filtered(request: Request, besides: Collection[str]) -> dict[str, Any]:
+    """Reads the filters of a request that knows these parameters besides."""
     filters: dict[str, Any] = {}
     for name, value in request.query_params.multi_items():
-        if name in _OTHERS:
+        if name in besides:
             continue
         if name not in FILTERS:
             raise _unknown("filter", "query", FILTERS)
         filters[name] = _value(name, FILTERS[name], value)
-    return Wanted(f"leads {sort} {sorted(filters.items())}", [_KINDS[key] for key in ORDERS[sort].key], filters)
+    return filters
+
+
+def chosen(text: str | None, known: Sequence[str]) -> list[str]:
+    """Reads a comma-separated choice of fields; None: all of them. Their order is the request's."""
+    if text is None:
+        return list(known)
+    names = list(dict.fromkeys(part.strip() for part in text.split(",")))
+    if not set(names) <= set(known):
+        raise _unknown("field", "fields", known)
+    return names
 
 
 def render(items: Sequence[str], next_cursor: str | None, count: int | None) -> bytes:

@@ -20,7 +20,8 @@ BESIDES: Final = ("id", "version", "custom", "created_by", "created_at", "update
 _INSTANT: Final = 'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"'
 
 
-def _column(name: str) -> str:
+def column(name: str) -> str:
+    """Returns what a lead shows of a column, under its name."""
     kind = policy.FIELDS[name].kind if name in policy.FIELDS else ""
     if kind == "instant" or name.endswith("_at"):
         return f"to_char(l.{name} AT TIME ZONE 'UTC', '{_INSTANT}') AS {name}"
@@ -29,7 +30,7 @@ def _column(name: str) -> str:
     return f"l.{name}"
 
 
-_SHOWN = ", ".join(_column(name) for name in ("id", "version", *policy.FIELDS, *BESIDES[2:]))
+_SHOWN = ", ".join(column(name) for name in ("id", "version", *policy.FIELDS, *BESIDES[2:]))
 #: A row and what shows of it: a join costs less than a subselect among the columns.
 _LEAD = f"lead l, LATERAL (SELECT {_SHOWN}) AS shown"
 _JSON = "row_to_json(shown)::text AS json"
@@ -113,7 +114,7 @@ async def page(
 ) -> Page:
     """Returns a page of the leads that are not deleted, in a declared order."""
     args: list[Any] = [tx.workspace_id]
-    where = _conditions(filters or {}, args)
+    where = conditions(filters or {}, args)
     count = int(await tx.value(f"SELECT count(*) FROM lead l WHERE {where}", *args)) if counted else None
     chosen = ORDERS[order]
     if after is not None:
@@ -138,7 +139,8 @@ def _statement(order: Order, where: str, limit: int) -> str:
     return f"SELECT {_JSON}, l.updated_at, l.id FROM {_LEAD} WHERE {where} ORDER BY {by} LIMIT ${limit}"
 
 
-def _conditions(filters: Mapping[str, Any], args: list[Any]) -> str:
+def conditions(filters: Mapping[str, Any], args: list[Any]) -> str:
+    """Returns what holds of the leads that pass the filters; `args` starts with the workspace, and grows."""
     parts = ["l.workspace_id = $1", "l.deleted_at IS NULL"]
     for name, value in filters.items():
         args.append(value)

@@ -128,6 +128,16 @@ class Tx:
         if rows:
             await self.connection.executemany(sql, rows)
 
+    async def copy(
+        self, sql: str, *args: Any, to: Callable[[bytes], Awaitable[None]], seconds: float, **options: Any
+    ) -> None:
+        """Writes a query's rows as COPY renders them, and waits for the reader; makes this transaction read-only."""
+        await self.run(
+            "SELECT set_config('transaction_read_only', 'on', true), set_config('statement_timeout', $1, true)",
+            f"{seconds:.0f}s",
+        )
+        await self.connection.copy_from_query(sql, *args, output=to, timeout=seconds, **options)
+
 
 class Database:
     """The service's way to Postgres, as the app role."""
