@@ -7,15 +7,17 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from http import HTTPStatus
-from typing import Any, Final
+from typing import Any, Final, get_args
 
 from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
 from fastapi.routing import APIRoute
+from pydantic import BaseModel
 
 from app.api.deps import Allow
-from app.api.errors import MEDIA_TYPE, slug, title
+from app.api.errors import MEDIA_TYPE, NOT_A_UUID, UNKNOWN_FIELD, slug, title
 from app.api.schemas.problem import ProblemDetails
+from app.db.session import Role
 
 TITLE: Final = "Leadkeeper"
 DESCRIPTION: Final = (
@@ -41,18 +43,15 @@ TAGS: Final = [
 _DETAILS: Final[dict[int, str]] = {
     400: "The body could not be read.",
     401: "Send an API key: Authorization: Bearer lk_… or X-API-Key.",
-    403: "This needs a key with the role operator or admin; yours has the role member.",
-    404: "There is no lead 01980a3c-5f6e-7c3a-9d55-0c8f4f2f6a10 in this workspace.",
+    404: "There is no connection 01980a3c-5f6e-7c3a-9d55-0c8f4f2f6a10 in this workspace.",
     409: "Somebody else did something first: the sentence says what, and what to do.",
     412: "The lead is at version 8 by now: read it again, and send that one.",
     413: "The body is larger than 1,000,000 bytes: send less at once.",
-    422: "Some fields cannot be taken as they are: see errors.",
+    403: "This needs another role.",
+    422: "The request cannot be taken as it is: see errors.",
     429: "This key sends more requests than it may: try again in 2 s.",
     502: "The provider did not answer: try again later.",
     503: "The database does not answer; try again in a few seconds. Nothing was changed.",
-}
-_ERRORS: Final[dict[int, list[dict[str, str]]]] = {
-    422: [{"pointer": "/phone", "detail": "This is not a phone number."}],
 }
 _PROBLEM: Final = {"$ref": "#/components/schemas/ProblemDetails"}
 _SECURITY: Final[list[dict[str, list[str]]]] = [{"bearer": []}, {"header": []}]
@@ -76,7 +75,10 @@ def refuses(*statuses: int) -> dict[int | str, dict[str, Any]]:
 
 
 def describe(app: FastAPI) -> dict[str, Any]:
-    """Returns the finished document of an app; the same code gives the same document."""
+    """Returns the finished document of an app; the same code gives the same document.
+
+    FastAPI leaves the nulls out of examples, which then lack what their shape requires: they are put back.
+    """
     if app.openapi_schema is None:
         document = get_openapi(
             title=app.title, version=app.version, description=app.description, routes=app.routes, tags=TAGS
@@ -85,6 +87,9 @@ def describe(app: FastAPI) -> dict[str, Any]:
         shape = ProblemDetails.model_json_schema(ref_template="#/components/schemas/{model}")
         shapes = components.setdefault("schemas", {})
         shapes |= shape.pop("$defs") | {"ProblemDetails": shape}
+        for name, declared in _examples(BaseModel):
+            if "example" in shapes.get(name, ()):
+                shapes[name]["example"] = declared
         for unused in ("HTTPValidationError", "ValidationError"):
             shapes.pop(unused, None)
         components["securitySchemes"] = {
@@ -112,6 +117,15 @@ def _routes(app: FastAPI) -> Iterator[APIRoute]:
             yield route
 
 
+def _examples(base: type[BaseModel]) -> Iterator[tuple[str, Any]]:
+    """Gives the example of every shape of ours that declares one."""
+    for shape in base.__subclasses__():
+        extra = shape.model_config.get("json_schema_extra")
+        if isinstance(extra, dict) and "example" in extra and shape.__module__.startswith("app."):
+            yield shape.__name__, extra["example"]
+        yield from _examples(shape)
+
+
 def _finish(operation: dict[str, Any], route: APIRoute, method: str, shapes: dict[str, Any]) -> None:
     allowed = roles(route)
     parameters = operation.setdefault("parameters", [])
@@ -134,7 +148,11 @@ def _finish(operation: dict[str, Any], route: APIRoute, method: str, shapes: dic
     if "requestBody" in operation:
         statuses.append(400)
         _finish_body(operation["requestBody"], shapes, method)
+    for parameter in parameters:
+        if parameter["in"] == "path":
+            parameter.setdefault("description", f"Which {_thing(parameter['name'])}.")
     _finish_answers(operation["responses"], statuses, shapes)
+    _tell(operation, allowed or [])
     if not parameters:
         del operation["parameters"]
 
@@ -159,6 +177,38 @@ def _finish_answers(responses: dict[str, Any], statuses: list[int], shapes: dict
     in_order = sorted(responses.items())
     responses.clear()
     responses.update(in_order)
+
+
+def _tell(operation: dict[str, Any], allowed: list[str]) -> None:
+    """Lets the errors' examples be about this operation."""
+    given = [p for p in operation["parameters"] if p["in"] in ("path", "query")]
+    about = [_thing(p["name"]) for p in given if p["in"] == "path"]
+    for code, response in operation["responses"].items():
+        content = response.get("content", {}).get(MEDIA_TYPE, {}).get("example", {})
+        match code:
+            case "403":
+                other = next(role for role in get_args(Role) if role not in allowed)
+                content["detail"] = (
+                    f"This needs a key with the role {' or '.join(allowed)}; yours has the role {other}."
+                )
+            case "404" if about:
+                content["detail"] = content["detail"].replace("connection", about[-1])
+            case "422" if "requestBody" in operation:
+                content["errors"] = [{"pointer": "/colour", "detail": UNKNOWN_FIELD}]
+            case "422" if given:
+                content["errors"] = [{"parameter": given[0]["name"], "detail": _wrong(given[0]["schema"])}]
+
+
+def _thing(parameter: str) -> str:
+    return parameter.removesuffix("_id").replace("_", " ")
+
+
+def _wrong(schema: dict[str, Any]) -> str:
+    if schema.get("format") == "uuid":
+        return NOT_A_UUID
+    return (
+        f"Input should be less than or equal to {schema['maximum']}." if "maximum" in schema else "It cannot be read."
+    )
 
 
 def _example(schema: dict[str, Any], shapes: dict[str, Any]) -> Any:
@@ -194,7 +244,7 @@ def _problem(status: int, detail: str) -> dict[str, Any]:
         "title": title(status),
         "status": status,
         "detail": detail,
-        "errors": _ERRORS.get(status, []),
+        "errors": [],
         "request_id": "01980a3c5f6e7c3a9d550c8f4f2f6a10",
     }
     return {MEDIA_TYPE: {"schema": dict(_PROBLEM), "example": content}}

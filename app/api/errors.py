@@ -39,6 +39,9 @@ log = structlog.get_logger()
 MEDIA_TYPE = "application/problem+json"
 #: Seconds after which an unreachable database is worth another try.
 DATABASE_RETRY = 2
+#: Two sentences of a refused request that its documentation shows, too.
+UNKNOWN_FIELD = "There is no such field."
+NOT_A_UUID = "It is a UUID, such as 01980a3c-5f6e-7c3a-9d55-0c8f4f2f6a10."
 
 #: What each error of the rooms below means over HTTP.
 STATUSES: dict[type[LeadkeeperError], int] = {
@@ -176,7 +179,9 @@ def _sentence(error: Mapping[str, Any]) -> str:
     """The validator's sentence; never the value it is about."""
     match error["type"]:
         case "extra_forbidden":
-            return "There is no such field."
+            return UNKNOWN_FIELD
+        case "uuid_parsing" | "uuid_type" | "uuid_version":
+            return NOT_A_UUID
         case "missing":
             return "This is required."
         case "json_invalid":
