@@ -28,7 +28,7 @@ test: .venv/installed  ## everything that must hold: format, lint, types, contra
 	$(PYTEST) --durations=10 $(or $(ARGS),--ignore=tests/domain)
 
 test-fast: .venv/installed  ## the tests without the slow ones
-	$(PY) -m pytest -n 2 -m "not slow" -q $(ARGS)
+	$(PY) -m pytest -n 2 -m "not slow and not by_hand" -q $(ARGS)
 
 check: .venv/installed  ## formatting, ruff, mypy strict, import contracts
 	$(PY) -m ruff format --check --quiet .

@@ -16,6 +16,7 @@ from app.api.gate import Gatekeeper
 from app.api.metrics import Metrics
 from app.api.routes import (
     admin_sync,
+    bulk,
     connections,
     decisions,
     exports,
@@ -35,8 +36,8 @@ from app.runtime import Runtime
 
 VERSION = "0.1.0"
 ROUTERS = (
-    exports, leads, working, stories, sync, runs, waiting, plans, decisions, instantly, admin_sync, connections, keys,
-    workspaces, system,
+    exports, leads, bulk, working, stories, sync, runs, waiting, plans, decisions, instantly, admin_sync, connections,
+    keys, workspaces, system,
 )  # fmt: skip
 #: Headers a browser's code may read.
 EXPOSED = ("ETag", "Link", "Location", "Retry-After", "X-Request-ID", "Idempotency-Replayed", "Content-Disposition")

@@ -29,7 +29,7 @@ DESCRIPTION: Final = (
 )
 TAGS: Final = [
     {"name": "leads", "description": "The golden records: create, read, change, delete."},
-    {"name": "working a lead", "description": "Claim it, let it go, add notes."},
+    {"name": "working a lead", "description": "Claim it, let it go, add notes, choose its campaigns."},
     {"name": "a lead's story", "description": "What changed, why it holds what it holds, where it stands elsewhere."},
     {"name": "sync", "description": "Start syncs, follow runs, see what waits."},
     {"name": "plans", "description": "See what a sync would do, then apply it."},
@@ -98,7 +98,7 @@ def describe(app: FastAPI) -> dict[str, Any]:
         }
         for route in _routes(app):
             for method in sorted(route.methods or ()):
-                _finish(document["paths"][route.path][method.lower()], route, method, shapes)
+                _finish(document["paths"][route.path_format][method.lower()], route, method, shapes)
         app.openapi_schema = document
     return app.openapi_schema
 

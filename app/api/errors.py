@@ -90,7 +90,13 @@ class Problem(Exception):
 
 def problem(request_id: str | None, found: Problem) -> Response:
     """Renders a problem."""
-    content: dict[str, Any] = {
+    content = orjson.dumps(details(request_id, found), default=str)
+    return Response(content, found.status, dict(found.headers), MEDIA_TYPE)
+
+
+def details(request_id: str | None, found: Problem) -> dict[str, Any]:
+    """Returns a problem's members."""
+    return {
         "type": f"urn:leadkeeper:problem:{slug(found.status)}",
         "title": title(found.status),
         "status": found.status,
@@ -99,7 +105,6 @@ def problem(request_id: str | None, found: Problem) -> Response:
         "request_id": request_id,
         **found.extra,
     }
-    return Response(orjson.dumps(content, default=str), found.status, dict(found.headers), MEDIA_TYPE)
 
 
 def title(status: int) -> str:
@@ -163,8 +168,13 @@ def at(pointer: str, detail: str) -> dict[str, str]:
 
 async def _invalid(request: Request, exc: Exception) -> Response:
     assert isinstance(exc, RequestValidationError)
-    errors = [_location(error["loc"]) | {"detail": _sentence(error)} for error in exc.errors()[:20]]
-    return problem(request_id(request), Problem(422, "The request cannot be taken as it is: see errors.", errors))
+    return problem(request_id(request), invalid(exc.errors()))
+
+
+def invalid(found: Sequence[Any]) -> Problem:
+    """Returns what a validator's errors, with their places in the request, are over HTTP."""
+    errors = [_location(error["loc"]) | {"detail": _sentence(error)} for error in found[:20]]
+    return Problem(422, "The request cannot be taken as it is: see errors.", errors)
 
 
 def _location(loc: Sequence[Any]) -> dict[str, str]:

@@ -188,6 +188,24 @@ async def tombstone(
     )  # fmt: skip
 
 
+async def revive(tx: Tx, lead: Lead, *, source: str, actor: str) -> None:
+    """Takes a locked tombstone back; raises `IdentityTaken` where another lead has one of its identities by now."""
+    await _take(tx, dict.fromkeys(strong(lead.values), lead.id))
+    await tx.run(
+        "UPDATE lead SET deleted_at = NULL, updated_at = $3, version = version + 1, sync_version = sync_version + 1,"
+        " changed_xid = pg_current_xact_id()::text::bigint WHERE workspace_id = $1 AND id = $2",
+        tx.workspace_id,
+        UUID(lead.id),
+        tx.now,
+    )
+    await tx.run(
+        "INSERT INTO lead_change (workspace_id, id, lead_id, version, source, actor, changes, at, xid)"
+        " VALUES ($1, $2, $3, $4, $5, $6, $7, $8, pg_current_xact_id()::text::bigint)",
+        tx.workspace_id, new_id(), UUID(lead.id), lead.version + 1, source, actor,
+        {"deleted": {"old": True, "new": False, "rule": "restore"}}, tx.now,
+    )  # fmt: skip
+
+
 async def claim_identities(tx: Tx, moves: Sequence[tuple[Lead | None, Lead]]) -> None:
     """Gives up the identities leads no longer have and takes the new ones, in one order for everybody.
 

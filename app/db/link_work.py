@@ -283,3 +283,13 @@ async def end_of_lead(tx: Tx, lead_ids: Sequence[UUID]) -> None:
         list(lead_ids),
         tx.now,
     )
+
+
+async def return_of_lead(tx: Tx, lead_id: UUID) -> None:
+    """Lets the links of a restored lead begin again with a first contact; records that are gone stay gone."""
+    await tx.run(
+        "UPDATE link SET ended_at = NULL, dirty = true, base_remote = '{}', base_local = '{}', cells = '{}',"
+        " reconciled_version = -1 WHERE workspace_id = $1 AND lead_id = $2 AND gone_at IS NULL",
+        tx.workspace_id,
+        lead_id,
+    )

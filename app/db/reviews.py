@@ -98,6 +98,19 @@ async def close_all(tx: Tx, kind: str, connection_id: UUID, *, field: str = "", 
     )
 
 
+async def close_of_lead(tx: Tx, kind: str, lead_id: UUID, *, why: str) -> None:
+    """Closes a lead's open items of a kind."""
+    await tx.run(
+        "UPDATE review_item SET state = 'closed', decision = $4, decided_at = $5, updated_at = $5,"
+        " version = version + 1 WHERE workspace_id = $1 AND kind = $2 AND lead_id = $3 AND state = 'open'",
+        tx.workspace_id,
+        kind,
+        lead_id,
+        {"why": why},
+        tx.now,
+    )
+
+
 async def get(tx: Tx, item_id: UUID, *, lock: bool = False) -> Any:
     """Returns an item, or None."""
     suffix = " FOR UPDATE" if lock else ""

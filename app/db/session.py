@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Generic, Literal, Protocol, TypeVar
@@ -122,6 +122,13 @@ class Tx:
         status = await self.connection.execute(sql, *args)
         *_, count = str(status).split()
         return int(count) if count.isdigit() else 0
+
+    @contextlib.asynccontextmanager
+    async def savepoint(self) -> AsyncIterator[None]:
+        """Undoes what its block did if that raises; the transaction goes on."""
+        with _TRANSLATED:
+            async with self.connection.transaction():
+                yield
 
     async def many(self, sql: str, rows: list[tuple[Any, ...]]) -> None:
         """Runs a statement once per row."""

@@ -6,11 +6,12 @@ stored here and what a provider shows can be compared.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from uuid import UUID
 
-from app.db import history, leads, link_work
+from app.db import history, leads, link_work, reviews
 from app.db.ids import new_id
 from app.db.session import Tx
 from app.domain import normalize, notes, policy
@@ -129,15 +130,22 @@ def _canonical(name: str, raw: JSON) -> JSON:
 
 async def create(tx: Tx, values: Mapping[str, JSON], *, actor: str, source: Source = Source.USER) -> Lead:
     """Adds a lead with these canonical values; raises `leads.IdentityTaken` where its identity is known already."""
-    lead = Lead(id=str(new_id()))
-    origin = Origin(source, None, instant(tx.now))
-    actions = edit(lead, _flat(lead, values, origin), origin, rule=source.value)
-    lead, _ = apply(lead, [], actions)
+    lead, actions = edited(Lead(id=str(new_id())), values, tx.now, source=source)
     await leads.insert(tx, [(lead, source.value)])
     await leads.claim_identities(tx, [(None, lead)])
     lead.version = lead.sync_version = 1
-    await _record(tx, lead, actions, actor, source)
+    await record(tx, [(lead, lead.version, actions)], actor, source)
     return lead
+
+
+def edited(
+    lead: Lead, values: Mapping[str, JSON], now: datetime, *, source: Source = Source.USER
+) -> tuple[Lead, list[Action]]:
+    """Returns a lead with these canonical values, and the actions that make it so; writes nothing."""
+    origin = Origin(source, None, instant(now))
+    actions = edit(lead, _flat(lead, values, origin), origin, rule=source.value)
+    after, _ = apply(lead, [], actions)
+    return after, actions
 
 
 async def change(
@@ -165,6 +173,23 @@ async def delete(tx: Tx, lead_id: UUID, *, actor: str, version: int | None = Non
     await link_work.end_of_lead(tx, [lead_id])
 
 
+async def restore(tx: Tx, lead_id: UUID, *, actor: str) -> None:
+    """Brings a deleted lead back: it takes its identities again, and its records come back by first contact.
+
+    One that is not deleted stays as it is. Raises `leads.IdentityTaken` where another lead has become that person.
+    """
+    stored = (await leads.lock(tx, [lead_id])).get(lead_id)
+    if stored is None:
+        raise NotFound(lead_id)
+    if stored.merged_into is not None:
+        raise Merged(stored.merged_into)
+    if not stored.lead.deleted:
+        return
+    await leads.revive(tx, stored.lead, source=Source.USER.value, actor=actor)
+    await link_work.return_of_lead(tx, lead_id)
+    await reviews.close_of_lead(tx, "deleted", lead_id, why="the lead was restored")
+
+
 async def claim(tx: Tx, lead_id: UUID, *, by: str, actor: str) -> Lead:
     """Takes a lead to work on; claiming one's own again changes nothing. Raises `AlreadyClaimed` for everybody else."""
     before = await locked(tx, lead_id, None)
@@ -190,6 +215,26 @@ async def unclaim(tx: Tx, lead_id: UUID, *, actor: str, by: str | None) -> Lead:
     return await _save(tx, before, edit(before, {"claimed_by": None, "claimed_at": None}, origin), actor)
 
 
+async def join_campaign(tx: Tx, lead_id: UUID, name: str, *, actor: str, version: int | None = None) -> Lead:
+    """Adds a lead to a campaign; being in it already changes nothing."""
+    before = await locked(tx, lead_id, version)
+    mine = before.values.get("campaigns") or []
+    return await _save(tx, before, _campaigns(before, [*mine, name], tx.now), actor)
+
+
+async def leave_campaign(tx: Tx, lead_id: UUID, name: str, *, actor: str, version: int | None = None) -> Lead:
+    """Takes a lead out of a campaign; not being in it changes nothing."""
+    before = await locked(tx, lead_id, version)
+    mine = before.values.get("campaigns") or []
+    return await _save(
+        tx, before, _campaigns(before, [other for other in mine if other != name.strip()], tx.now), actor
+    )
+
+
+def _campaigns(lead: Lead, names: Sequence[str], now: datetime) -> list[Action]:
+    return edit(lead, canonical({"campaigns": list(names)}), Origin(Source.USER, None, instant(now)))
+
+
 async def add_note(tx: Tx, lead_id: UUID, text: str, *, actor: str) -> Lead:
     """Adds a note to a lead and to its activity log."""
     body = normalize.text(text)
@@ -206,7 +251,11 @@ async def add_note(tx: Tx, lead_id: UUID, text: str, *, actor: str) -> Lead:
 
 async def locked(tx: Tx, lead_id: UUID, version: int | None) -> Lead:
     """Locks a lead that is there, at the version the caller saw (None: any)."""
-    stored = (await leads.lock(tx, [lead_id])).get(lead_id)
+    return present(lead_id, (await leads.lock(tx, [lead_id])).get(lead_id), version)
+
+
+def present(lead_id: UUID, stored: leads.Stored | None, version: int | None) -> Lead:
+    """Returns what a lock found, or raises why that cannot be changed."""
     if stored is None:
         raise NotFound(lead_id)
     if stored.merged_into is not None:
@@ -264,11 +313,11 @@ async def _save(tx: Tx, before: Lead, actions: list[Action], actor: str) -> Lead
     await leads.save(tx, [(before, after)])
     await leads.claim_identities(tx, [(before, after)])
     after.version, after.sync_version = before.version + 1, before.sync_version + 1
-    await _record(tx, after, actions, actor, Source.USER)
+    await record(tx, [(after, after.version, actions)], actor, Source.USER)
     return after
 
 
-async def _record(tx: Tx, lead: Lead, actions: list[Action], actor: str, source: Source) -> None:
-    recorded = [(lead, lead.version, actions)]
+async def record(tx: Tx, recorded: Sequence[tuple[Lead, int, list[Action]]], actor: str, source: Source) -> None:
+    """Writes down what somebody did to leads, at their new versions: the history, and what the activity log shows."""
     await history.record(tx, recorded, source=source.value, actor=actor)
     await reconcile.log_moves(tx, recorded, actor=actor)

@@ -89,6 +89,7 @@ async def theirs(others: Clients, wanted: dict[str, Any]) -> dict[str, str]:
     return {
         "lead_id": lead, "connection_id": connection, "key_id": key, "user_id": user, "run_id": str(run),
         "item_id": str(item), "workspace_id": str(others.workspace_id),
+        "name": "Alpha",
     }  # fmt: skip
 
 

@@ -50,6 +50,47 @@ async def test_a_patch_and_a_claim_here_arrive_there(bench: Bench) -> None:
     await bench.agree(airtable)
 
 
+async def test_campaigns_joined_and_left_here_arrive_there(bench: Bench) -> None:
+    record = bench.row(full_name="Anna Berg", email="anna@berg.test", campaigns=["Alpha"])
+    airtable = await bench.airtable()
+    lead_id = UUID((await bench.lead("anna@berg.test")).id)
+    async with bench.world.runtime.db.transaction(bench.world.tenant) as tx:
+        await edit.join_campaign(tx, lead_id, "Gamma", actor="ann@team.test")
+    await bench.settle()
+    joined = bench.cell(record, "Campaigns")
+    async with bench.world.runtime.db.transaction(bench.world.tenant) as tx:
+        await edit.leave_campaign(tx, lead_id, "Alpha", actor="ann@team.test")
+    await bench.settle()
+
+    assert sorted(joined) == ["Alpha", "Gamma"]
+    assert bench.cell(record, "Campaigns") == ["Gamma"]
+    await bench.agree(airtable)
+
+
+async def test_a_restored_lead_and_its_record_agree_again(bench: Bench) -> None:
+    record = bench.row(full_name="Anna Berg", email="anna@berg.test", title="CTO")
+    airtable = await bench.airtable()
+    lead = await bench.lead("anna@berg.test")
+    async with bench.world.runtime.db.transaction(bench.world.tenant) as tx:
+        await edit.delete(tx, UUID(lead.id), actor="ann@team.test")
+    await bench.settle()
+    bench.edit_there(record, title="CEO")
+    await bench.sync(airtable)
+    asked = await bench.items("deleted")
+
+    async with bench.world.runtime.db.transaction(bench.world.tenant) as tx:
+        await edit.restore(tx, UUID(lead.id), actor="ann@team.test")
+    await bench.settle()
+    await bench.patch("anna@berg.test", phone="+31612345678")
+    await bench.settle()
+
+    assert len(asked) == 1
+    assert await bench.items("deleted") == []
+    assert (await bench.lead("anna@berg.test")).values["title"] == "CEO"
+    assert bench.cell(record, "Phone") == "+31612345678"
+    await bench.agree(airtable)
+
+
 async def test_an_edit_on_both_sides_goes_to_airtable_and_can_be_decided_the_other_way(bench: Bench) -> None:
     record = bench.row(full_name="Anna Berg", email="anna@berg.test", title="Engineer")
     airtable = await bench.airtable()

@@ -133,6 +133,28 @@ async def delete(tx: Session, caller: Current, version: IfMatch, lead_id: UUID) 
     return Response(status_code=204)
 
 
+@router.post(
+    "/{lead_id}/restore",
+    operation_id="restoreLead",
+    summary="Restore a deleted lead",
+    response_model=Lead,
+    dependencies=[WORK],
+    responses=refuses(308, 404, 409),
+)
+async def restore(tx: Session, caller: Current, once: Once, lead_id: UUID) -> Response:
+    """Brings a deleted lead back with its history. If another lead has its address by now, a 409 names that one.
+
+    Its remote records count again, from a first contact; one that was deleted there is made again only where
+    the connection creates records of such leads.
+    """
+
+    async def work() -> Response:
+        await edit.restore(tx, lead_id, actor=caller.name)
+        return await shown(tx, lead_id)
+
+    return await once.once(tx, work)
+
+
 async def shown(
     tx: Tx, lead_id: UUID, *, status: int = 200, located: bool = False, unless: str | None = None
 ) -> Response:

@@ -1,18 +1,19 @@
-"""Working a lead: claim it, let it go, add notes."""
+"""Working a lead: claim it, let it go, add notes, put it into campaigns and take it out."""
 
 from __future__ import annotations
 
+from typing import Annotated
 from uuid import UUID
 
-from fastapi import APIRouter
+from fastapi import APIRouter, Path
 from starlette.responses import Response
 
-from app.api.deps import ADMINS, WORK, Current, Once, Session
+from app.api.deps import ADMINS, WORK, Current, IfMatch, Once, Session
 from app.api.describe import refuses
 from app.api.errors import Problem, at
 from app.api.gate import Caller
 from app.api.routes.leads import shown
-from app.api.schemas.lead import Claim, Lead, Note
+from app.api.schemas.lead import Claim, Lead, Membership, Note
 from app.api.strict import StrictRoute
 from app.sync import edit
 
@@ -74,6 +75,43 @@ async def add_note(tx: Session, caller: Current, once: Once, lead_id: UUID, body
         return await shown(tx, lead_id, status=201)
 
     return await once.once(tx, work)
+
+
+@router.post(
+    "/campaigns",
+    operation_id="addToCampaign",
+    summary="Add to a campaign",
+    response_model=Lead,
+    dependencies=[WORK],
+    responses=refuses(308, 404, 412),
+)
+async def add_to_campaign(
+    tx: Session, caller: Current, once: Once, version: IfMatch, lead_id: UUID, body: Membership
+) -> Response:
+    """Adds the lead to a campaign by name, and Airtable learns it; a lead that is in it stays as it is."""
+
+    async def work() -> Response:
+        await edit.join_campaign(tx, lead_id, body.name, actor=caller.name, version=version)
+        return await shown(tx, lead_id)
+
+    return await once.once(tx, work)
+
+
+@router.delete(
+    # a campaign's name may hold a slash
+    "/campaigns/{name:path}",
+    operation_id="removeFromCampaign",
+    summary="Remove from a campaign",
+    response_model=Lead,
+    dependencies=[WORK],
+    responses=refuses(308, 404, 412),
+)
+async def remove_from_campaign(
+    tx: Session, caller: Current, version: IfMatch, lead_id: UUID, name: Annotated[str, Path(max_length=200)]
+) -> Response:
+    """Takes the lead out of a campaign, and Airtable learns it; a lead that is not in it stays as it is."""
+    await edit.leave_campaign(tx, lead_id, name, actor=caller.name, version=version)
+    return await shown(tx, lead_id)
 
 
 def _claimant(caller: Caller, named: str | None) -> str:

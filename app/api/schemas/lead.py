@@ -8,7 +8,7 @@ from uuid import UUID
 
 from pydantic import BaseModel, ConfigDict, Field, WithJsonSchema, create_model
 
-from app.api.schemas.shape import Body, Shown, example
+from app.api.schemas.shape import Body, Name, Shown, example
 from app.domain import policy
 from app.domain.ladder import STATUS_LADDER
 
@@ -155,3 +155,10 @@ class Note(Body):
 
     model_config = example(text="Belde terug, wil een offerte.")
     text: str = Field(description="Up to 20,000 characters.", max_length=1_000_000)
+
+
+class Membership(Body):
+    """A campaign to be in."""
+
+    model_config = example(name="Voorjaar")
+    name: Name
