@@ -182,7 +182,7 @@ def _finish_answers(responses: dict[str, Any], statuses: list[int], shapes: dict
 def _tell(operation: dict[str, Any], allowed: list[str]) -> None:
     """Lets the errors' examples be about this operation."""
     given = [p for p in operation["parameters"] if p["in"] in ("path", "query")]
-    about = [_thing(p["name"]) for p in given if p["in"] == "path"]
+    about = [_thing(p["name"]) for p in given if p["in"] == "path" and p["name"].endswith("_id")]
     for code, response in operation["responses"].items():
         content = response.get("content", {}).get(MEDIA_TYPE, {}).get("example", {})
         match code:

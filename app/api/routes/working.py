@@ -107,7 +107,11 @@ async def add_to_campaign(
     responses=refuses(308, 404, 412),
 )
 async def remove_from_campaign(
-    tx: Session, caller: Current, version: IfMatch, lead_id: UUID, name: Annotated[str, Path(max_length=200)]
+    tx: Session,
+    caller: Current,
+    version: IfMatch,
+    lead_id: UUID,
+    name: Annotated[str, Path(max_length=200, description="The campaign's name.")],
 ) -> Response:
     """Takes the lead out of a campaign, and Airtable learns it; a lead that is not in it stays as it is."""
     await edit.leave_campaign(tx, lead_id, name, actor=caller.name, version=version)
