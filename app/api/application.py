@@ -19,6 +19,7 @@ from app.api.routes import (
     bulk,
     connections,
     decisions,
+    duplicates,
     exports,
     instantly,
     keys,
@@ -36,7 +37,9 @@ from app.runtime import Runtime
 
 VERSION = "0.1.0"
 ROUTERS = (
-    exports, leads, bulk, working, stories, sync, runs, waiting, plans, decisions, instantly, admin_sync, connections,
+    # before leads, whose ids would match as well
+    exports, duplicates,
+    leads, bulk, working, stories, sync, runs, waiting, plans, decisions, instantly, admin_sync, connections,
     keys, workspaces, system,
 )  # fmt: skip
 #: Headers a browser's code may read.

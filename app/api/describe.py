@@ -29,6 +29,7 @@ DESCRIPTION: Final = (
 )
 TAGS: Final = [
     {"name": "leads", "description": "The golden records: create, read, change, delete."},
+    {"name": "duplicates", "description": "Pairs that may be one person: scan, dismiss, merge."},
     {"name": "working a lead", "description": "Claim it, let it go, add notes, choose its campaigns."},
     {"name": "a lead's story", "description": "What changed, why it holds what it holds, where it stands elsewhere."},
     {"name": "sync", "description": "Start syncs, follow runs, see what waits."},

@@ -176,7 +176,8 @@ async def tombstone(
         ids,
         tx.now,
     )
-    await tx.run("DELETE FROM lead_identity WHERE workspace_id = $1 AND lead_id = ANY($2)", tx.workspace_id, ids)
+    for table in ("lead_identity", "lead_block"):
+        await tx.run(f"DELETE FROM {table} WHERE workspace_id = $1 AND lead_id = ANY($2)", tx.workspace_id, ids)
     await tx.many(
         "INSERT INTO lead_change (workspace_id, id, lead_id, version, source, actor, run_id, connection_id, changes,"
         " at, xid) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, pg_current_xact_id()::text::bigint)",

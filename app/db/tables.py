@@ -214,6 +214,33 @@ lead_alias = _tenant(
     _to("lead", "lead_id"), Index(None, "workspace_id", "email"), key=("lead_id", "email"),
 )  # fmt: skip
 
+#: Hashes of what leads share that may be duplicates; only leads that share one are compared.
+lead_block = _tenant(
+    "lead_block", Column("key", BigInteger, nullable=False), _id("lead_id"), _to("lead", "lead_id"),
+    Index(None, "workspace_id", "lead_id"), key=("key", "lead_id"),
+)  # fmt: skip
+
+#: Which leads became one, and everything it takes to make them two again.
+lead_merge = _tenant(
+    "lead_merge",
+    _id(),
+    _id("survivor_id"),
+    _id("loser_id"),
+    #: both leads as they were, and the survivor as the merge left it
+    _json("survivor_before"),
+    _json("loser_before"),
+    _json("survivor_after"),
+    #: ids and keys of what moved: links, notes, identities, aliases, activities
+    _json("moved"),
+    _text("actor"),
+    _at("at", now=True),
+    _at("undone_at"),
+    _to("lead", "survivor_id"),
+    _to("lead", "loser_id"),
+    Index(None, "workspace_id", "survivor_id"),
+    Index("lead_merge_loser_key", "workspace_id", "loser_id", unique=True, postgresql_where=text("undone_at IS NULL")),
+)
+
 suppression = _tenant(
     "suppression",
     #: keyed hash of the address: it outlives the lead
@@ -456,6 +483,10 @@ review_item = _tenant(
         unique=True, postgresql_where=text("state = 'open'"), postgresql_nulls_not_distinct=True,
     ),
     Index("review_item_queue_idx", "workspace_id", "state", "created_at", "id"),
+    Index(
+        "review_item_dismissed_idx", "workspace_id", "lead_id", "field",
+        postgresql_where=text("kind = 'candidate' AND state = 'decided'"),
+    ),
 )  # fmt: skip
 
 quota_use = _tenant(

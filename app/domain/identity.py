@@ -13,9 +13,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Final, Literal, NamedTuple
 
-from rapidfuzz.fuzz import token_sort_ratio
-
-from app.domain import names, normalize
+from app.domain import normalize
 from app.domain.values import JSON
 
 #: A LinkedIn page has at most a hundred characters after `/in/`, which are three times as many where they are encoded.
@@ -139,24 +137,7 @@ def match(identities: Iterable[Identity], owners: Mapping[Identity, str]) -> Mat
     return One(*known[0]) if len(leads) == 1 else Ambiguous(tuple(leads))
 
 
-# --- evidence -----------------------------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Evidence:
-    """A reason to ask a person whether two leads are one."""
-
-    kind: Literal["phone", "name_company"]
-    #: 0 to 100
-    score: int
-    #: one sentence that names the values
-    reason: str
-
-
-#: How alike names and companies must be to be worth a person's time, of 100.
-ALIKE: Final = 88
-#: People of one company share a phone, so it says less than a name.
-PHONE_SCORE: Final = 80
+# --- comparing ----------------------------------------------------------------------------------------------------
 
 #: Endings that say what a company is in law and not what it is called.
 LEGAL_FORMS: Final = normalize.words(
@@ -167,58 +148,20 @@ LEGAL_FORMS: Final = normalize.words(
 )
 
 
-def evidence(a: Mapping[str, JSON], b: Mapping[str, JSON]) -> Evidence | None:
-    """Returns the stronger of two reasons: alike names at alike companies, or one phone."""
-    found = [reason for reason in (_alike(a, b), _same_phone(a, b)) if reason]
-    return max(found, key=lambda reason: reason.score, default=None)
-
-
 def company(name: str) -> str:
     """Is a company's name for comparison: plain lower-case words without the legal form."""
-    words = _plain(name.replace(".", "")).split()
+    words = plain(name.replace(".", "")).split()
     while len(words) > 1 and words[-1] in LEGAL_FORMS:
         words.pop()
     return " ".join(words)
 
 
-def _alike(a: Mapping[str, JSON], b: Mapping[str, JSON]) -> Evidence | None:
-    one, other = _full_name(a), _full_name(b)
-    if " " not in one or " " not in other:
-        return None  # a first name alone is nobody's
-    by_name = token_sort_ratio(_plain(one), _plain(other))
-    by_company = _company_score(a, b)
-    if by_name < ALIKE or by_company < ALIKE:
-        return None
-    where = f"{_company_shown(a)} and {_company_shown(b)}"
-    score = round((by_name + by_company) / 2)
-    return Evidence(kind="name_company", score=score, reason=f"{one} and {other} are alike, and so are {where}.")
-
-
-def _same_phone(a: Mapping[str, JSON], b: Mapping[str, JSON]) -> Evidence | None:
-    phone, other = normalize.text(a.get("phone")), normalize.text(b.get("phone"))
-    if not phone or not phone.startswith("+") or phone != other:  # free text in a phone column says nothing
-        return None
-    return Evidence(kind="phone", score=PHONE_SCORE, reason=f"Both have the phone number {phone}.")
-
-
-def _full_name(values: Mapping[str, JSON]) -> str:
-    return values.get("full_name") or names.join(values.get("first_name"), values.get("last_name")) or ""
-
-
-def _company_shown(values: Mapping[str, JSON]) -> str:
-    return str(values.get("company_name") or values.get("company_domain"))
-
-
-def _company_score(a: Mapping[str, JSON], b: Mapping[str, JSON]) -> float:
-    if a.get("company_domain") and a.get("company_domain") == b.get("company_domain"):
-        return 100
-    one, other = company(a.get("company_name") or ""), company(b.get("company_name") or "")
-    return token_sort_ratio(one, other) if one and other else 0
-
-
 _NOT_WORD: Final = re.compile(r"[\W_]+")
 
 
-def _plain(value: str) -> str:
+def plain(value: str) -> str:
+    """Is a text for comparison: lower-case words without accents and punctuation."""
+    if value.isascii():
+        return _NOT_WORD.sub(" ", value.lower()).strip()
     bare = "".join(c for c in unicodedata.normalize("NFKD", value) if not unicodedata.combining(c))
     return _NOT_WORD.sub(" ", bare.casefold()).strip()

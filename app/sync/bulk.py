@@ -23,7 +23,7 @@ from app.domain.lead import Action, Lead, SetField
 from app.domain.policy import Source
 from app.domain.values import JSON
 from app.errors import LeadkeeperError
-from app.sync import edit
+from app.sync import duplicates, edit
 from app.sync.edit import FieldProblem, Gone, InvalidFields, Merged, NotFound, StaleVersion
 
 _TRIES = 4
@@ -201,10 +201,12 @@ class _Batch:
         await leads.insert(tx, [(lead, Source.USER.value) for lead, _ in self._created])
         await leads.save(tx, [(before, after) for before, after, _ in self._changed])
         moves: list[tuple[Lead | None, Lead]] = [(None, lead) for lead, _ in self._created]
-        await leads.claim_identities(tx, moves + [(before, after) for before, after, _ in self._changed])
+        moves += [(before, after) for before, after, _ in self._changed]
+        await leads.claim_identities(tx, moves)
         recorded = [(lead, lead.version, actions) for lead, actions in self._created]
         recorded += [(after, after.version, actions) for _, after, actions in self._changed]
         await edit.record(tx, recorded, actor, Source.USER)
+        await duplicates.notice(tx, moves)
         self._created, self._changed, self._deleted, self._touched = [], [], [], set()
 
 

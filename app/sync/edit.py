@@ -7,7 +7,7 @@ stored here and what a provider shows can be compared.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from uuid import UUID
 
@@ -23,7 +23,7 @@ from app.domain.plan import apply, edit
 from app.domain.policy import Source
 from app.domain.values import JSON, is_empty
 from app.errors import LeadkeeperError
-from app.sync import reconcile
+from app.sync import duplicates, reconcile
 from app.sync.job import instant
 
 #: Characters; what one text field, one note and all notes of a lead may hold.
@@ -135,6 +135,7 @@ async def create(tx: Tx, values: Mapping[str, JSON], *, actor: str, source: Sour
     await leads.claim_identities(tx, [(None, lead)])
     lead.version = lead.sync_version = 1
     await record(tx, [(lead, lead.version, actions)], actor, source)
+    await duplicates.notice(tx, [(None, lead)])
     return lead
 
 
@@ -188,6 +189,7 @@ async def restore(tx: Tx, lead_id: UUID, *, actor: str) -> None:
     await leads.revive(tx, stored.lead, source=Source.USER.value, actor=actor)
     await link_work.return_of_lead(tx, lead_id)
     await reviews.close_of_lead(tx, "deleted", lead_id, why="the lead was restored")
+    await duplicates.notice(tx, [(None, replace(stored.lead, deleted=False))])
 
 
 async def claim(tx: Tx, lead_id: UUID, *, by: str, actor: str) -> Lead:
@@ -314,6 +316,7 @@ async def _save(tx: Tx, before: Lead, actions: list[Action], actor: str) -> Lead
     await leads.claim_identities(tx, [(before, after)])
     after.version, after.sync_version = before.version + 1, before.sync_version + 1
     await record(tx, [(after, after.version, actions)], actor, Source.USER)
+    await duplicates.notice(tx, [(before, after)])
     return after
 
 

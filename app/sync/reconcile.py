@@ -25,7 +25,7 @@ from app.domain.identity import Identity, strong
 from app.domain.lead import Action, CloseConflict, Connection, Lead, OpenConflict, Refuse, SetCell, SetField
 from app.domain.plan import drafted
 from app.domain.values import MISSING
-from app.sync import breakers, place
+from app.sync import breakers, duplicates, place
 from app.sync.job import Cancelled, Job
 from app.sync.place import Placement
 
@@ -198,6 +198,7 @@ async def _write(
     await links.save(tx, changed_links, at_version=versions, own=job.id)
     await history.record(tx, recorded, source=source, run_id=job.run_id, connection_id=job.id)
     await log_moves(tx, recorded, actor=job.connection.name)
+    await duplicates.notice(tx, moved)
 
 
 async def log_moves(tx: Tx, recorded: Sequence[tuple[Lead, int, Sequence[Action]]], *, actor: str) -> None:

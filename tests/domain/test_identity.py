@@ -16,7 +16,6 @@ from app.domain.identity import (
     NoMatch,
     One,
     company,
-    evidence,
     match,
     moved,
     strong,
@@ -126,97 +125,6 @@ def test_a_record_belongs_to_the_lead_all_its_identities_point_at(
 )
 def test_a_company_is_compared_without_its_legal_form(name: str, bare: str) -> None:
     assert company(name) == bare
-
-
-@pytest.mark.parametrize(
-    ("a", "b", "kind", "score"),
-    [
-        pytest.param(
-            {"full_name": "Ada Lovelace", "company_name": "Acme B.V."},
-            {"first_name": "Lovelace", "last_name": "Áda", "company_name": "ACME"},
-            "name_company", 100, id="word order, accents and legal form do not matter",
-        ),
-        pytest.param(
-            {"full_name": "Jon Lovelace", "company_name": "Acme"},
-            {"full_name": "John Lovelace", "company_name": "Acme"},
-            "name_company", 98, id="a typo does not either: (2 * 12 / 25 + 1) / 2",
-        ),
-        pytest.param(
-            {"full_name": "Ada Lovelace", "company_domain": "acme.test"},
-            {"full_name": "Ada Lovelace", "company_domain": "acme.test", "company_name": "Acme"},
-            "name_company", 100, id="the domain stands for the company",
-        ),
-        pytest.param(
-            {"full_name": "Ada Lovelace", "phone": "+31612345678"},
-            {"full_name": "Grace Hopper", "phone": "+31612345678"},
-            "phone", 80, id="one phone",
-        ),
-        pytest.param(
-            {"full_name": "Ada Lovelace", "phone": "+31612345678", "company_name": "Acme"},
-            {"full_name": "Ada Lovelace", "phone": "+31612345678", "company_name": "Acme"},
-            "name_company", 100, id="the stronger reason of two",
-        ),
-    ],
-)  # fmt: skip
-def test_alike_leads_are_evidence(a: dict[str, Any], b: dict[str, Any], kind: str, score: int) -> None:
-    found = evidence(a, b)
-
-    assert found is not None
-    assert (found.kind, found.score) == (kind, score)
-
-
-@pytest.mark.parametrize(
-    ("a", "b"),
-    [
-        pytest.param({}, {}, id="nothing"),
-        pytest.param({"phone": "unknown"}, {"phone": "unknown"}, id="text in a phone column"),
-        pytest.param({"phone": "+31612345678"}, {"phone": "+31612345679"}, id="other phones"),
-        pytest.param({"full_name": "Ada Lovelace"}, {"full_name": "Ada Lovelace"}, id="namesakes"),
-        pytest.param(
-            {"full_name": "Ada", "company_name": "Acme"}, {"full_name": "Ada", "company_name": "Acme"},
-            id="a first name alone",
-        ),
-        pytest.param(
-            {"full_name": "Ada Lovelace", "company_name": "Acme"}, {"full_name": "Ada", "company_name": "Acme"},
-            id="a first name alone on the other side",
-        ),
-        pytest.param(
-            {"full_name": "Adalovelace", "company_name": "Acme"}, {"full_name": "Ada Lovelace", "company_name": "Acme"},
-            id="a single word, however alike",
-        ),
-        pytest.param(
-            {"full_name": "Ada Lovelace", "company_name": "Acme"}, {"full_name": "Adalovelace", "company_name": "Acme"},
-            id="a single word on the other side",
-        ),
-        pytest.param(
-            {"full_name": "Ada Lovelace", "company_name": "Acme"},
-            {"full_name": "Ada Lovelace", "company_name": "Initech"},
-            id="another company",
-        ),
-        pytest.param(
-            {"full_name": "Ada Lovelace", "company_name": "Acme"},
-            {"full_name": "Grace Hopper", "company_name": "Acme"},
-            id="a colleague",
-        ),
-    ],
-)  # fmt: skip
-def test_this_is_no_evidence(a: dict[str, Any], b: dict[str, Any]) -> None:
-    assert evidence(a, b) is None
-
-
-def test_evidence_explains_itself() -> None:
-    found = evidence(
-        {"full_name": "Ada Lovelace", "company_name": "Acme BV", "company_domain": "acme.test"},
-        {"full_name": "Ada Lovelace", "company_domain": "acme.test"},
-    )
-
-    assert found is not None
-    assert found.reason == "Ada Lovelace and Ada Lovelace are alike, and so are Acme BV and acme.test."
-
-    shared = evidence({"phone": "+31612345678"}, {"phone": "+31612345678"})
-
-    assert shared is not None
-    assert shared.reason == "Both have the phone number +31612345678."
 
 
 @given(st.dictionaries(st.sampled_from(["email", "linkedin_url"]), st.text(max_size=40) | st.none() | st.integers()))

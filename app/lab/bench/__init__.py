@@ -14,6 +14,7 @@ from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 from app.errors import LeadkeeperError
 from app.lab.bench.calls import calls
 from app.lab.bench.cold import cold
+from app.lab.bench.dedupe import dedupe
 from app.lab.bench.figure import Bench, Figure, Measure, show
 from app.lab.bench.idle import delta_idle
 from app.lab.bench.memory import memory
@@ -32,6 +33,7 @@ WIDE = 200
 #: What can be measured, and in how many seconds at the most.
 FIGURES: dict[str, tuple[Measure, float]] = {
     "merge": (merge, 120),
+    "dedupe": (dedupe, 120),
     "page": (page, 120),
     "reconcile": (reconcile, 300),
     "delta-idle": (delta_idle, 240),

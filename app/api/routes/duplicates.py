@@ -1,0 +1,89 @@
+"""Duplicates: pairs of leads that may be one person."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+from uuid import UUID
+
+from fastapi import APIRouter, Query, Request
+from starlette.responses import Response
+
+from app.api import paging
+from app.api.deps import READ, WORK, Current, Once, Session, known
+from app.api.describe import refuses
+from app.api.schemas.duplicate import Duplicate, Duplicates, Scan
+from app.api.schemas.shape import answer
+from app.api.strict import StrictRoute
+from app.db import duplicates as stored
+from app.sync import duplicates
+
+router = APIRouter(prefix="/api/leads/duplicates", tags=["duplicates"], route_class=StrictRoute)
+_SCAN = "duplicates scan"
+
+
+@router.get(
+    "",
+    operation_id="listDuplicates",
+    summary="List likely duplicates",
+    response_model=Duplicates,
+    dependencies=[READ],
+)
+async def page(
+    request: Request,
+    tx: Session,
+    state: Annotated[
+        Literal["open", "dismissed", "merged"], Query(description="open: waits for a person; dismissed; merged.")
+    ] = "open",
+    limit: paging.Limit = 50,
+    cursor: paging.Cursor = None,
+) -> Response:
+    """Pairs found when leads were added or renamed, and by scans: the score, what agrees, and both leads."""
+    name = f"duplicates {state}"
+    after = paging.decode(name, cursor, [UUID])
+    internal = {"open": "open", "dismissed": "decided", "merged": "closed"}[state]
+    rows = await stored.page(tx, internal, limit, after[0] if after else None)
+    following = paging.after(name, rows, limit, "id")
+    content = Duplicates(items=[Duplicate.of(row) for row in rows], next_cursor=following)
+    return answer(content, headers=paging.link(request, following))
+
+
+@router.post(
+    "/scan",
+    operation_id="scanDuplicates",
+    summary="Scan for duplicates",
+    response_model=Scan,
+    dependencies=[WORK],
+)
+async def scan(
+    tx: Session,
+    once: Once,
+    limit: Annotated[int, Query(ge=1, le=10_000, description="Leads to compare with all others.")] = 10_000,
+    cursor: paging.Cursor = None,
+) -> Response:
+    """Compares leads with all others, as many as fit into one answer; send `next_cursor` back until it is null."""
+    after = paging.decode(_SCAN, cursor, [UUID])
+
+    async def work() -> Response:
+        found = await duplicates.look_through(tx, after[0] if after else None, limit)
+        following = paging.encode(_SCAN, [found.after] if found.after else None)
+        return answer(Scan(leads=found.leads, pairs=found.pairs, next_cursor=following))
+
+    return await once.once(tx, work)
+
+
+@router.post(
+    "/{item_id}/dismiss",
+    operation_id="dismissDuplicate",
+    summary="Dismiss a pair",
+    response_model=Duplicate,
+    dependencies=[WORK],
+    responses=refuses(404, 409),
+)
+async def dismiss(tx: Session, caller: Current, once: Once, item_id: UUID) -> Response:
+    """Says that they are two people; the pair is not suggested again, whatever a later scan finds."""
+
+    async def work() -> Response:
+        found = await duplicates.dismiss(tx, item_id, actor=caller.name)
+        return answer(Duplicate.of(known(found, "pair", item_id)))
+
+    return await once.once(tx, work)

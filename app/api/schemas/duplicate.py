@@ -1,0 +1,84 @@
+"""The shapes of duplicates: pairs, scans, merges."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any, Final, Literal
+from uuid import UUID
+
+from pydantic import Field
+
+from app.api.schemas.shape import Shown, example
+
+_ID: Final = "01980a3c-5f6e-7c3a-9d55-0c8f4f2f6a10"
+_OTHER: Final = "01980a3c-5f6e-7c3a-9d55-0c8f4f2f6a11"
+_AT: Final = "2026-03-02T09:15:00Z"
+_ONE: Final[dict[str, Any]] = {
+    "id": _ID, "full_name": "Noor Jansen", "email": "noor@voorbeeld.nl", "company_name": "Voorbeeld B.V.",
+    "company_domain": "voorbeeld.nl", "title": "Inkoper", "phone": "+31612345678", "linkedin_url": None,
+    "status": "replied", "claimed_by": None, "created_at": _AT, "updated_at": _AT,
+}  # fmt: skip
+PAIR: Final[dict[str, Any]] = {
+    "id": _ID, "state": "open", "tier": "name_company", "score": 0.978, "fields": {"name": 0.957, "company": 1.0},
+    "why": "The same company; alike name (0.96).",
+    "leads": [_ONE, _ONE | {"id": _OTHER, "full_name": "Noor Janssen", "email": None}],
+    "decided_by": None, "decided_at": None, "created_at": _AT, "updated_at": _AT,
+}  # fmt: skip
+
+
+class Likeness(Shown):
+    """What tells one lead of a pair from the other."""
+
+    model_config = example(**_ONE)
+    id: UUID
+    full_name: str | None
+    email: str | None
+    company_name: str | None
+    company_domain: str | None
+    title: str | None
+    phone: str | None
+    linkedin_url: str | None
+    status: str
+    claimed_by: str | None
+    created_at: datetime
+    updated_at: datetime
+
+
+class Duplicate(Shown):
+    """Two leads that may be one person."""
+
+    model_config = example(**PAIR)
+    id: UUID
+    state: Literal["open", "decided", "closed"] = Field(description="open; decided: dismissed; closed: merged.")
+    tier: Literal["linkedin", "email", "name_company", "phone"] = Field(description="The strongest reason.")
+    score: float = Field(description="0 to 1; from 0.85 on more likely one person than two.")
+    fields: dict[str, float] = Field(description="How far the fields agree that both leads have, 0 to 1.")
+    why: str
+    leads: list[Likeness]
+    decided_by: str | None
+    decided_at: datetime | None
+    created_at: datetime
+    updated_at: datetime
+
+    @classmethod
+    def of(cls, row: Any) -> Any:
+        """Returns the answer that a row of the database makes."""
+        found = dict(row)
+        return cls.model_validate(found | found["evidence"] | {"leads": [found["one"], found["other"]]})
+
+
+class Duplicates(Shown):
+    """Pairs, the newest first."""
+
+    model_config = example(items=[PAIR], next_cursor=None)
+    items: list[Duplicate]
+    next_cursor: str | None
+
+
+class Scan(Shown):
+    """What a part of a scan found."""
+
+    model_config = example(leads=10_000, pairs=12, next_cursor=None)
+    leads: int = Field(description="Leads that were compared with all others.")
+    pairs: int = Field(description="Pairs among them that are not dismissed, new ones and known ones.")
+    next_cursor: str | None = Field(description="Send it as `cursor` to go on; null: every lead was compared.")
