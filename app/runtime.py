@@ -17,7 +17,7 @@ from app.db.buckets import SharedLimiter
 from app.db.connections import Stored
 from app.db.session import Database, Probe, Tenant
 from app.domain import instantly as instantly_words
-from app.domain import mapping
+from app.domain import mapping, normalize
 from app.domain.mapping import CRM_ID, MODIFIED, MappingTable
 from app.providers.airtable import Airtable
 from app.providers.base import Clock, Column, Limiter, Provider, Record
@@ -179,6 +179,7 @@ async def opened(
 
     `clock`, `transport`, `probe` and `rng` are a simulation's; with a clock the database's own time is not asked.
     """
+    normalize.settle_in(settings.default_region)
     server = None
     app_url = settings.database_url
     if app_url is None:

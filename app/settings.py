@@ -8,6 +8,7 @@ from typing import Any, Literal
 from pydantic import Field, SecretStr, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from app.domain.normalize import REGIONS
 from app.errors import LeadkeeperError
 
 #: Secrets people copy from examples.
@@ -57,6 +58,9 @@ class Settings(BaseSettings):
     sync_interval_minutes: int = Field(
         15, alias="SYNC_INTERVAL_MINUTES", ge=1, le=1440, description="Minutes between two syncs of a new connection."
     )
+    default_region: str = Field(
+        "NL", alias="DEFAULT_REGION", description="The country of phone numbers without a country code, as two letters."
+    )
     scheduler_tick_seconds: float = Field(
         2.0, alias="SCHEDULER_TICK_SECONDS", gt=0, le=60, description="Seconds between two looks for due work."
     )
@@ -78,6 +82,8 @@ class Settings(BaseSettings):
             raise ValueError("LEADKEEPER_SECRET_KEY is required in production: set it to 32 random characters or more.")
         if key is not None and (len(key) < 16 or key.lower() in PLACEHOLDERS):
             raise ValueError("LEADKEEPER_SECRET_KEY is a placeholder or too short: use 32 random characters or more.")
+        if self.default_region not in REGIONS:
+            raise ValueError("DEFAULT_REGION is no country code of two letters, such as NL, BE or GB")
         return self
 
 

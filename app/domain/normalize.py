@@ -27,6 +27,9 @@ from app.domain.values import JSON
 from app.errors import LeadkeeperError
 
 _CACHE: Final = 65_536
+#: Countries whose phone numbers can be read; where this installation is (`settle_in`).
+REGIONS: Final = frozenset(phonenumbers.SUPPORTED_REGIONS)
+_home = "NL"
 #: How many levels a JSON value may have, and the largest whole number in it.
 DEEPEST: Final = 50
 _LARGEST: Final = 2**63 - 1
@@ -91,12 +94,23 @@ def email(raw: object) -> str | None:
     return address
 
 
-def phone(raw: object, region: str = "NL") -> str | None:
+def settle_in(region: str) -> None:
+    """Says, once and before anything is read, in which country a phone number without a country code is.
+
+    A number was read by the country of its time, and stays as it is.
+    """
+    global _home  # noqa: PLW0603 - one per installation, like a locale
+    if region not in REGIONS:
+        raise ValueError(f"{region!r} is no country code of two letters, such as NL, BE or GB")
+    _home = region
+
+
+def phone(raw: object, region: str | None = None) -> str | None:
     """Is the E.164 number, with `;ext=12` for an extension; text that is no possible number is kept."""
     value = text(raw)
     if value is None or _PLAIN_PHONE.fullmatch(value):
         return value
-    return _phone(value, region)
+    return _phone(value, region or _home)
 
 
 def linkedin(raw: object) -> str | None:

@@ -292,6 +292,18 @@ def test_a_national_number_belongs_to_the_given_region() -> None:
     assert normalize.phone("020 7946 0958", "GB") == "+442079460958"
 
 
+def test_a_number_without_a_country_is_of_the_country_we_settled_in() -> None:
+    try:
+        normalize.settle_in("BE")
+        here = normalize.phone("02 512 34 56")
+    finally:
+        normalize.settle_in("NL")
+
+    assert (here, normalize.phone("020 512 34 56")) == ("+3225123456", "+31205123456")
+    with pytest.raises(ValueError, match="'XX' is no country code"):
+        normalize.settle_in("XX")
+
+
 @pytest.mark.parametrize(
     "raw",
     [

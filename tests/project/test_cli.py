@@ -235,6 +235,11 @@ def test_half_an_account_is_a_wrong_setting() -> None:
         first_start.accounts(Settings(airtable_token="pat"))
 
 
+def test_a_region_nobody_knows_is_a_wrong_setting() -> None:
+    with pytest.raises(ValueError, match="DEFAULT_REGION is no country code"):
+        Settings(default_region="Holland")
+
+
 @pytest.mark.slow
 def test_accounts_are_connected_from_the_command_line(leadkeeper: Leadkeeper, urls: Urls) -> None:
     """Against the sandbox as a process: a wrong token is refused in one sentence, a right one is checked."""
