@@ -15,6 +15,7 @@ from app.errors import LeadkeeperError
 from app.lab.bench.calls import calls
 from app.lab.bench.cold import cold
 from app.lab.bench.dedupe import dedupe
+from app.lab.bench.export import export
 from app.lab.bench.figure import Bench, Figure, Measure, show
 from app.lab.bench.idle import delta_idle
 from app.lab.bench.memory import memory
@@ -40,6 +41,7 @@ FIGURES: dict[str, tuple[Measure, float]] = {
     "quota": (quota, 420),
     "calls": (calls, 300),
     "read": (read, 180),
+    "export": (export, 420),
     "memory": (memory, 480),
     "cold": (cold, 240),
 }
