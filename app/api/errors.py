@@ -32,6 +32,7 @@ from app.sync.ask import NoSuchConnection, NotActive, NothingToSync
 from app.sync.breakers import NotInQuarantine
 from app.sync.decide import MovedOn, NotAConflict
 from app.sync.edit import AlreadyClaimed, Gone, InvalidFields, Merged, NotFound, StaleVersion
+from app.sync.past import NotYetPast, NotYetThere
 from app.sync.preview import NoPlan, PlanChanged
 from app.vault import VaultError
 
@@ -47,6 +48,7 @@ NOT_A_UUID = "It is a UUID, such as 01980a3c-5f6e-7c3a-9d55-0c8f4f2f6a10."
 STATUSES: dict[type[LeadkeeperError], int] = {
     NotFound: 404,
     Gone: 404,
+    NotYetThere: 404,
     NoSuchConnection: 404,
     Merged: 308,
     StaleVersion: 412,
@@ -62,6 +64,7 @@ STATUSES: dict[type[LeadkeeperError], int] = {
     PlanChanged: 409,
     VaultError: 409,
     NameTaken: 409,
+    NotYetPast: 422,
     NotAConflict: 422,
     NotInQuarantine: 422,
     InvalidFields: 422,

@@ -161,6 +161,37 @@ async def history(tx: Tx, lead_id: UUID, limit: int, before: tuple[int, UUID] | 
     )
 
 
+async def changes_after(tx: Tx, lead_id: UUID, at: datetime) -> list[Any]:
+    """Returns the changes of a lead later than an instant, the newest first.
+
+    A change carries the time its transaction began, so one that waited for the lead may look older than the change
+    before it: it is later all the same, because versions follow the lock.
+    """
+    return await tx.all(
+        "SELECT version, changes FROM lead_change WHERE workspace_id = $1 AND lead_id = $2 AND changes <> '{}'"
+        " AND version >= (SELECT min(version) FROM lead_change WHERE workspace_id = $1 AND lead_id = $2 AND at > $3"
+        " AND changes <> '{}') ORDER BY version DESC, id DESC",
+        tx.workspace_id,
+        lead_id,
+        at,
+    )
+
+
+async def state_before(tx: Tx, lead_id: UUID, version: int) -> tuple[Any, set[str]]:
+    """Returns the last change below a version, or None, and the fields of `custom` that had been set by then."""
+    last = await tx.one(
+        "SELECT version, at FROM lead_change WHERE workspace_id = $1 AND lead_id = $2 AND version < $3"
+        " AND changes <> '{}' ORDER BY version DESC, id DESC LIMIT 1",
+        tx.workspace_id, lead_id, version,
+    )  # fmt: skip
+    rows = await tx.all(
+        "SELECT DISTINCT f.name FROM lead_change c, jsonb_object_keys(c.changes) AS f(name) WHERE c.workspace_id = $1"
+        " AND c.lead_id = $2 AND c.version < $3 AND f.name LIKE 'custom.%'",
+        tx.workspace_id, lead_id, version,
+    )  # fmt: skip
+    return last, {row["name"] for row in rows}
+
+
 async def activities(tx: Tx, lead_id: UUID, limit: int, before: tuple[datetime, UUID] | None = None) -> list[Any]:
     """Returns what happened to a lead, the newest first; `before` is (at, id) of the last one shown."""
     return await tx.all(

@@ -5,7 +5,9 @@ from __future__ import annotations
 from typing import Annotated, Any, Literal
 from uuid import UUID
 
+import orjson
 from fastapi import APIRouter, Query, Request
+from pydantic import AwareDatetime, BeforeValidator
 from starlette.responses import Response
 
 from app.api import listing, paging
@@ -15,11 +17,17 @@ from app.api.schemas.lead import Lead, LeadFields, LeadPage
 from app.api.strict import StrictRoute
 from app.db import lead_queries
 from app.db.session import Tx
-from app.sync import edit
+from app.sync import edit, past
 from app.sync.edit import Gone, Merged, NotFound
 
 router = APIRouter(prefix="/api/leads", tags=["leads"], route_class=StrictRoute)
 JSON_BODY = "application/json"
+#: A plus sign that was not escaped arrives as a space.
+AsOf = Annotated[
+    AwareDatetime | None,
+    BeforeValidator(lambda text: text.replace(" ", "+") if isinstance(text, str) else text),
+    Query(description="An instant that has passed, such as 2026-03-02T09:15:00Z: the lead as it was then."),
+]
 
 
 @router.post(
@@ -84,8 +92,14 @@ async def page(
     dependencies=[READ],
     responses=refuses(304, 308, 404),
 )
-async def read(request: Request, tx: Session, lead_id: UUID) -> Response:
-    """Answers with the lead and its version as ETag; with a matching If-None-Match only that it has not changed."""
+async def read(request: Request, tx: Session, lead_id: UUID, as_of: AsOf = None) -> Response:
+    """Answers with the lead and its version as ETag; with a matching If-None-Match only that it has not changed.
+
+    With `as_of`, the lead as this address showed it then, without an ETag; the history reaches back to its creation. A
+    lead that was deleted or merged since is shown as it was before.
+    """
+    if as_of is not None:
+        return Response(orjson.dumps(await past.as_of(tx, lead_id, as_of)), media_type=JSON_BODY)
     return await shown(tx, lead_id, unless=request.headers.get("if-none-match"))
 
 
