@@ -13,6 +13,7 @@ from starlette.middleware.cors import CORSMiddleware
 from app.api import describe, errors
 from app.api.edge import Compressed, Edge
 from app.api.gate import Gatekeeper
+from app.api.live import Feeds
 from app.api.metrics import Metrics
 from app.api.routes import (
     admin_sync,
@@ -20,6 +21,7 @@ from app.api.routes import (
     connections,
     decisions,
     duplicates,
+    events,
     exports,
     instantly,
     keys,
@@ -39,8 +41,8 @@ VERSION = "0.1.0"
 ROUTERS = (
     # before leads, whose ids would match as well
     exports, duplicates,
-    leads, bulk, working, stories, sync, runs, waiting, plans, decisions, instantly, admin_sync, connections,
-    keys, workspaces, system,
+    leads, bulk, working, stories, events, sync, runs, waiting, plans, decisions, instantly, admin_sync,
+    connections, keys, workspaces, system,
 )  # fmt: skip
 #: Headers a browser's code may read.
 EXPOSED = ("ETag", "Link", "Location", "Retry-After", "X-Request-ID", "Idempotency-Replayed", "Content-Disposition")
@@ -83,5 +85,6 @@ def attach(app: FastAPI, runtime: Runtime) -> Gatekeeper:
     app.state.runtime = runtime
     app.state.gatekeeper = Gatekeeper(runtime)
     app.state.exports = asyncio.Semaphore(exports.AT_ONCE)
+    app.state.feeds = Feeds(runtime.db)
     gatekeeper: Gatekeeper = app.state.gatekeeper
     return gatekeeper

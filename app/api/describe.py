@@ -32,6 +32,7 @@ TAGS: Final = [
     {"name": "duplicates", "description": "Pairs that may be one person: scan, dismiss, merge."},
     {"name": "working a lead", "description": "Claim it, let it go, add notes, choose its campaigns."},
     {"name": "a lead's story", "description": "What changed, why it holds what it holds, where it stands elsewhere."},
+    {"name": "live", "description": "Changes as they happen, as server-sent events."},
     {"name": "sync", "description": "Start syncs, follow runs, see what waits."},
     {"name": "plans", "description": "See what a sync would do, then apply it."},
     {"name": "decisions", "description": "Conflicts and quarantined changes that wait for a person."},

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 from collections.abc import AsyncIterator
 from contextlib import AbstractAsyncContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from functools import partial
 from uuid import UUID
 
@@ -32,6 +32,8 @@ class Caller:
     #: what the history calls them: the person the key acts for, else the key's name
     name: str
     acts_for: str | None
+    #: what the key is found by
+    key_hash: bytes = field(repr=False)
 
     @property
     def tenant(self) -> Tenant:
@@ -101,6 +103,7 @@ class Gatekeeper:
             role=found.role,
             name=found.acts_for or found.name,
             acts_for=found.acts_for,
+            key_hash=hashed,
         )
 
     async def _elsewhere(self, request: Request, caller: Caller, chosen: str) -> Caller:
@@ -119,13 +122,7 @@ class Gatekeeper:
             raise missing
         async with db.transaction(Tenant(workspace_id, "operator")) as tx:
             await audits.note(tx, caller.name, f"{request.method} {request.url.path}", {"key_id": str(caller.key_id)})
-        return Caller(
-            workspace_id=workspace_id,
-            key_id=caller.key_id,
-            role=caller.role,
-            name=caller.name,
-            acts_for=caller.acts_for,
-        )
+        return replace(caller, workspace_id=workspace_id)
 
     async def forget_old(self) -> None:
         """Removes idempotency keys that have expired."""

@@ -40,8 +40,9 @@ async def _serve(settings: Settings, host: str, port: int, *, scheduler: bool) -
         await first_start.ensure(open_runtime)
         if scheduler:
             await stack.enter_async_context(scheduled(open_runtime))
+        app = create_app(runtime=open_runtime)
         config = uvicorn.Config(
-            create_app(runtime=open_runtime),
+            app,
             http="httptools",
             limit_concurrency=CONCURRENCY,
             timeout_graceful_shutdown=10,
@@ -50,8 +51,14 @@ async def _serve(settings: Settings, host: str, port: int, *, scheduler: bool) -
             log_config=None,
         )
         server = PartServer(config)
+
+        def leave(number: int) -> None:
+            # the server waits for answers under way, and a stream of events has no end of its own
+            app.state.feeds.close()
+            server.handle_exit(number, None)
+
         for number in (signal.SIGINT, signal.SIGTERM):
-            asyncio.get_running_loop().add_signal_handler(number, server.handle_exit, number, None)
+            asyncio.get_running_loop().add_signal_handler(number, leave, number)
         errors.print(f"Leadkeeper listens on http://{host}:{port}; its documentation is at /docs.", markup=False)
         await server.serve(sockets=[sock])
 

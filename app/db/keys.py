@@ -44,6 +44,14 @@ def enter(db: Database, key_hash: bytes, who: Callable[[Found | None], T]) -> Tr
     return db.transaction_of(lambda row: who(None if row is None else _found(row)), _ENTER, key_hash)
 
 
+async def still_good(tx: Tx, hashes: Iterable[bytes]) -> set[bytes]:
+    """Returns those of the keys that are neither expired nor revoked, of whichever workspace they are."""
+    rows = await tx.all(
+        "SELECT h FROM unnest($1::bytea[]) AS h WHERE EXISTS (SELECT FROM find_key(h, clock_timestamp()))", list(hashes)
+    )
+    return {row["h"] for row in rows}
+
+
 async def create(
     tx: Tx,
     *,

@@ -9,6 +9,7 @@ from decimal import Decimal
 from typing import Any
 from uuid import UUID
 
+from app.db.horizon import horizon
 from app.db.ids import new_id
 from app.db.session import Tx
 from app.domain import notes, policy
@@ -263,18 +264,6 @@ async def _keep_aliases(tx: Tx, former: Sequence[tuple[str, str]]) -> None:
     )
 
 
-#: The oldest transaction of this database that is still running, or the next one there will be. A snapshot's own xmin
-#: would wait for every database of the server. The snapshot is taken first: what had an id by then and is not listed
-#: afterwards has ended, and the next statement sees it. `backend_xid` has the lower 32 bits. (PostgreSQL 18, 28.2.3)
-_HORIZON = """
-SELECT s.next - coalesce(max(a.behind) FILTER (WHERE a.behind < 2147483648), 0)
-FROM (SELECT pg_snapshot_xmax(pg_current_snapshot())::text::bigint AS next) s LEFT JOIN LATERAL (
-    SELECT (s.next - backend_xid::text::bigint) & 4294967295 AS behind FROM pg_stat_activity
-    WHERE datname = current_database() AND backend_xid IS NOT NULL) a ON true
-GROUP BY s.next
-"""
-
-
 async def changed_since(
     tx: Tx, connection_id: UUID, xid: int, after: UUID | None, limit: int, *, creates: bool
 ) -> tuple[list[UUID], int, bool]:
@@ -286,7 +275,7 @@ async def changed_since(
     so a change that commits late is not passed over. Returns the ids, the transaction to go on from, and whether this
     is all there is.
     """
-    horizon = int(await tx.value(_HORIZON))
+    below = await horizon(tx)
     rows = await tx.all(
         "SELECT l.id, l.changed_xid FROM lead l WHERE l.workspace_id = $1 AND (l.changed_xid, l.id) > ($2, $3)"
         " AND l.changed_xid < $4 AND (EXISTS (SELECT FROM link k WHERE k.workspace_id = $1 AND k.lead_id = l.id"
@@ -297,13 +286,13 @@ async def changed_since(
         tx.workspace_id,
         xid if after is not None else xid - 1,
         after if after is not None else UUID(int=2**128 - 1),
-        horizon,
+        below,
         limit,
         connection_id,
         creates,
     )
     if len(rows) < limit:
-        return [row["id"] for row in rows], horizon, True
+        return [row["id"] for row in rows], below, True
     return [row["id"] for row in rows], int(rows[-1]["changed_xid"]), False
 
 

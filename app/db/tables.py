@@ -394,10 +394,13 @@ sync_run = _tenant(
     _at("created_at", now=True),
     _at("started_at"),
     _at("finished_at"),
+    #: the transaction that changed it last; a trigger stamps it
+    _big("xid"),
     _to("connection", "connection_id"),
     _to("sync_run", "parent_id"),
     CheckConstraint("state IN ('queued', 'running', 'done', 'failed', 'cancelled')", name="state"),
     Index(None, "workspace_id", "created_at", "id"),
+    Index(None, "workspace_id", "xid", "id"),
     Index(
         "sync_run_open_idx", "workspace_id", "connection_id", postgresql_where=text("state IN ('queued', 'running')")
     ),
@@ -439,6 +442,7 @@ lead_change = _tenant(
     _big("xid"),
     _to("lead", "lead_id"),
     Index(None, "workspace_id", "lead_id", "version"),
+    Index(None, "workspace_id", "xid", "id"),
 )
 
 activity = _tenant(
@@ -455,6 +459,7 @@ activity = _tenant(
     _big("xid"),
     _to("lead", "lead_id"),
     UniqueConstraint("workspace_id", "lead_id", "dedupe_key"),
+    Index(None, "workspace_id", "xid", "id"),
 )
 
 review_item = _tenant(
@@ -475,9 +480,12 @@ review_item = _tenant(
     _at("created_at", now=True),
     _at("updated_at", now=True),
     _at("decided_at"),
+    #: the transaction that changed it last; a trigger stamps it
+    _big("xid"),
     _to("connection", "connection_id"),
     _to("link", "link_id"),
     _to("lead", "lead_id"),
+    Index(None, "workspace_id", "xid", "id"),
     Index(
         "review_item_open_key", "workspace_id", "kind", "connection_id", "link_id", "lead_id", "field",
         unique=True, postgresql_where=text("state = 'open'"), postgresql_nulls_not_distinct=True,

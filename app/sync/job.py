@@ -58,6 +58,7 @@ class Job:
     stage: str = ""
     done: int = 0
     total: int | None = None
+    began: datetime | None = None
     #: the turn is over: the connection has stopped, or must be opened anew
     ended: bool = False
     #: fields whose mass clear waits, was approved, was rejected
@@ -89,14 +90,23 @@ class Job:
     async def progress(self, tx: Tx, stage: str, *, done: int = 0, total: int | None = None) -> None:
         """Writes the run's progress down, together with the work it speaks of."""
         if stage != self.stage:
-            self.stage, self.done, self.total = stage, 0, None
+            self.stage, self.done, self.total, self.began = stage, 0, None, tx.now
         self.done += done
         self.total = total if total is not None else self.total
         if self.run_id is None:
             return
-        progress = {"done": self.done, "total": self.total}
+        progress = {"done": self.done, "total": self.total, **self._pace(tx.now)}
         if not await runs.note(tx, self.run_id, stage=stage, counters=self.counters, progress=progress):
             raise Cancelled
+
+    def _pace(self, now: datetime) -> JSON:
+        """Returns how many a second the stage has done so far, and when it ends if it goes on like this."""
+        seconds = (now - self.began).total_seconds() if self.began else 0.0
+        if seconds <= 0 or not self.done:
+            return {"rate": None, "eta": None}
+        rate = self.done / seconds
+        left = max(0, self.total - self.done) if self.total is not None else None
+        return {"rate": round(rate, 1), "eta": None if left is None else instant(now + timedelta(seconds=left / rate))}
 
     async def views(self, tx: Tx) -> dict[UUID, Connection]:
         """Returns every connection that has a say now: the active ones, and the one being worked."""

@@ -15,7 +15,7 @@ _AT: Final = "2026-03-02T09:15:00Z"
 RUN: Final[dict[str, Any]] = {
     "id": _ID, "connection_id": _ID, "parent_id": None, "kind": "delta", "trigger": "api", "state": "done",
     "stage": None, "counters": {"observed": 12, "leads_changed": 3, "written": 2},
-    "progress": {"done": 12, "total": 12}, "error": None, "requested_by": "noor@voorbeeld.nl",
+    "progress": {"done": 12, "total": 12, "rate": 4.0, "eta": _AT}, "error": None, "requested_by": "noor@voorbeeld.nl",
     "created_at": _AT, "started_at": _AT, "finished_at": _AT,
 }  # fmt: skip
 
@@ -32,7 +32,9 @@ class Run(Shown):
     state: Literal["queued", "running", "done", "failed", "cancelled"]
     stage: str | None
     counters: dict[str, int]
-    progress: dict[str, Any] = Field(description="`done` and `total` of the stage; total may be unknown.")
+    progress: dict[str, Any] = Field(
+        description="`done` and `total` of the stage, `rate` a second, `eta`; what is unknown is null."
+    )
     error: str | None
     requested_by: str | None
     created_at: datetime
