@@ -99,6 +99,10 @@ def _run(work: Coroutine[Any, Any, Any]) -> Any:
 _server: Server | None = None
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--leads", type=int, default=20_000, help="how many leads the plans of lists are read at")
+
+
 def pytest_configure(config: pytest.Config) -> None:
     global _server  # noqa: PLW0603 - pytest hooks share nothing else
     configure("ERROR")

@@ -1,10 +1,11 @@
-"""What a list of leads may be asked for: declared orders and filters, and nothing else."""
+"""What a list of leads may be asked for: declared orders, filters and fields, and nothing else."""
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import date, datetime
+from decimal import Decimal, InvalidOperation
 from typing import Any, Final
 from uuid import UUID
 
@@ -12,19 +13,33 @@ import orjson
 from fastapi import Request
 
 from app.api.errors import Problem
-from app.db.lead_queries import FILTERS, ORDERS, Filter
+from app.db.lead_list import CAP, FILTERS, ORDERS, Filter, Query
+from app.db.lead_queries import COLUMNS
 from app.domain import policy
+from app.domain.ladder import STATUS_LADDER
 from app.domain.mapping import DECODERS
 from app.domain.normalize import Unreadable
 
-_OTHERS: Final = frozenset({"limit", "cursor", "sort", "count"})
-_KINDS: Final[dict[str, type]] = {"updated_at": datetime, "id": UUID}
+_OTHERS: Final = frozenset({"limit", "cursor", "sort", "count", "fields", "q"})
+_KEYS: Final[dict[str, type]] = {"updated_at": datetime, "id": UUID, "email": str, "next_action_date": date}
 #: Values one filter may name.
 _VALUES: Final = 100
+_LARGEST: Final = 2**31 - 1
 
+SORT: Final = "; ".join(
+    f"`{name}` ({order.note})" for name, order in ORDERS.items() if not name.startswith("-")
+)  # fmt: skip
+SORT_NOTE: Final = f"One of {SORT}; with `-` before it the other way round."
+FIELDS_NOTE: Final = "What to show of each lead, comma-separated; the id is always there."
+COUNT_NOTE: Final = f"Also count them: `capped` up to {CAP:,}, which is fast; `exact` all, slow where there are many."
+SEARCH_NOTE: Final = (
+    "Words that all occur in name, company, e-mail address, title or notes; the last one may be the beginning of a "
+    "word. Case, accents and punctuation do not matter."
+)
 PARAMETERS: Final[list[dict[str, Any]]] = [
-    {"name": name, "in": "query", "required": False, "description": f.note, "schema": {"type": "string"}}
+    {"name": name, "in": "query", "required": False, "description": f.note[0].upper() + f.note[1:], "schema": shape}
     for name, f in FILTERS.items()
+    for shape in [{"type": "string", "enum": ["null", "set"]} if f.kind == "null" else {"type": "string"}]
 ]
 
 
@@ -35,15 +50,24 @@ class Wanted:
     #: tells lists apart, so that a cursor is not used for another one
     name: str
     key_kinds: Sequence[type]
-    filters: dict[str, Any]
+    query: Query
 
 
-def read(request: Request, sort: str) -> Wanted:
-    """Reads the order and the filters of a request; answers 422 with what is allowed."""
+def read(request: Request, sort: str, fields: str | None, search: str | None) -> Wanted:
+    """Reads what a request asks for; answers 422 with what is allowed."""
     if sort not in ORDERS:
         raise _unknown("sort", "sort", ORDERS)
     filters = filtered(request, _OTHERS)
-    return Wanted(f"leads {sort} {sorted(filters.items())}", [_KINDS[key] for key in ORDERS[sort].key], filters)
+    if search is not None and "\x00" in search:
+        raise _bad("q", "It holds a NUL character.")
+    query = Query(
+        order=sort,
+        filters=filters,
+        search=search,
+        fields=None if fields is None else frozenset(chosen(fields, COLUMNS)),
+    )
+    name = f"leads {sort} {sorted(filters.items())} {search or ''}"
+    return Wanted(name, [_KEYS[key] for key in ORDERS[sort].key], query)
 
 
 def filtered(request: Request, besides: Collection[str]) -> dict[str, Any]:
@@ -58,7 +82,7 @@ def filtered(request: Request, besides: Collection[str]) -> dict[str, Any]:
     return filters
 
 
-def chosen(text: str | None, known: Sequence[str]) -> list[str]:
+def chosen(text: str | None, known: Collection[str]) -> list[str]:
     """Reads a comma-separated choice of fields; None: all of them. Their order is the request's."""
     if text is None:
         return list(known)
@@ -68,46 +92,73 @@ def chosen(text: str | None, known: Sequence[str]) -> list[str]:
     return names
 
 
-def render(items: Sequence[str], next_cursor: str | None, count: int | None) -> bytes:
+def render(items: Sequence[str], next_cursor: str | None, prev_cursor: str | None, count: int | None) -> bytes:
     """Puts leads that are JSON already into the page's JSON."""
-    tail = orjson.dumps({"next_cursor": next_cursor, "count": count})
+    tail = orjson.dumps({"next_cursor": next_cursor, "prev_cursor": prev_cursor, "count": count})
     return b'{"items":[' + ",".join(items).encode() + b"]," + tail[1:]
 
 
 def _value(name: str, declared: Filter, text: str) -> Any:
     if "\x00" in text:
         raise _bad(name, "It holds a NUL character.")
-    match declared.kind:
-        case "null":
-            if text not in ("null", "set"):
-                raise _bad(name, "It is null or set.")
-            return text == "null"
-        case "instant":
-            try:
-                at = datetime.fromisoformat(text.replace(" ", "+"))
-                if at.tzinfo is None:
-                    raise ValueError
-                at.utctimetuple()
-            except (ValueError, OverflowError):
-                raise _bad(name, "It is an instant with its zone, such as 2026-03-02T09:15:00Z.") from None
-            return at
+    if declared.kind in _READERS:
+        read, what = _READERS[declared.kind]
+        try:
+            return read(text)
+        except (ValueError, OverflowError, InvalidOperation, KeyError):
+            raise _bad(name, f"It is {what}.") from None
     values = text.split(",")
     if len(values) > _VALUES:
         raise _bad(name, f"It names {len(values)} values; {_VALUES} is the most.")
-    return [_canonical(name, value) for value in values]
+    if declared.kind == "status" and not set(values) <= set(STATUS_LADDER):
+        raise _bad(name, f"It is one or more of {', '.join(STATUS_LADDER)}.")
+    return sorted({_canonical(declared, value) for value in values})
 
 
-def _canonical(name: str, value: str) -> str:
+def _canonical(declared: Filter, value: str) -> str:
     """Values are stored in canonical form, so they are looked for in it."""
-    if name in ("status", "source", "created_by"):
+    kind = policy.FIELDS[declared.field].kind if declared.field in policy.FIELDS else "text"
+    if kind not in ("email", "domain"):
         return value
     try:
-        return str(DECODERS[policy.field(name).kind](value) or value)
+        return str(DECODERS[kind](value) or value)
     except Unreadable as exc:
-        raise _bad(name, str(exc)) from None
+        raise _bad(declared.field, str(exc)) from None
 
 
-def _unknown(what: str, parameter: str, allowed: Any) -> Problem:
+def _instant(text: str) -> datetime:
+    at = datetime.fromisoformat(text.replace(" ", "+"))
+    if at.tzinfo is None:
+        raise ValueError
+    at.utctimetuple()
+    return at
+
+
+def _integer(text: str) -> int:
+    number = int(text)
+    if abs(number) > _LARGEST:
+        raise ValueError
+    return number
+
+
+def _number(text: str) -> Decimal:
+    number = Decimal(text)
+    if not number.is_finite() or abs(number.adjusted()) > 100:
+        raise ValueError
+    return number
+
+
+_READERS: Final[Mapping[str, tuple[Callable[[str], Any], str]]] = {
+    "instant": (_instant, "an instant with its zone, such as 2026-03-02T09:15:00Z"),
+    "date": (date.fromisoformat, "a date, such as 2026-03-02"),
+    "integer": (_integer, "a whole number below 2,147,483,648"),
+    "number": (_number, "a number, such as 12500 or 0.5"),
+    "boolean": ({"true": True, "false": False}.__getitem__, "true or false"),
+    "null": ({"null": True, "set": False}.__getitem__, "null or set"),
+}
+
+
+def _unknown(what: str, parameter: str, allowed: Collection[str]) -> Problem:
     names = ", ".join(allowed)
     return Problem(
         422,

@@ -1,11 +1,11 @@
-"""Keyset pagination: an opaque cursor that holds the last keys shown, and refuses to be used for another list."""
+"""Keyset pagination: an opaque cursor that holds the keys at a page's end, and refuses to be used for another list."""
 
 from __future__ import annotations
 
 import base64
 import hashlib
 from collections.abc import Mapping, Sequence
-from datetime import datetime
+from datetime import date, datetime
 from typing import Annotated, Any
 from urllib.parse import urlencode
 from uuid import UUID
@@ -17,6 +17,12 @@ from app.api.errors import Problem
 
 Limit = Annotated[int, Query(ge=1, le=200, description="Items on a page.")]
 Cursor = Annotated[str | None, Query(max_length=1000, description="`next_cursor` of the page before.")]
+#: Lists of leads are walked both ways.
+BothWays = Annotated[
+    str | None, Query(max_length=16_000, description="`next_cursor` or `prev_cursor` of the page beside it.")
+]
+#: What a cursor's list is marked with where the page ends before its keys.
+_BACK = "<"
 
 
 def encode(of: str, keys: Sequence[Any] | None) -> str | None:
@@ -25,6 +31,21 @@ def encode(of: str, keys: Sequence[Any] | None) -> str | None:
         return None
     content = orjson.dumps([_name(of), *keys], default=str)
     return base64.urlsafe_b64encode(content).rstrip(b"=").decode()
+
+
+def encode_back(of: str, keys: Sequence[Any] | None) -> str | None:
+    """Returns the cursor before the item with these keys."""
+    return encode(_BACK + of, keys)
+
+
+def decode_either(of: str, cursor: str | None, kinds: Sequence[type]) -> tuple[tuple[Any, ...], bool] | None:
+    """Returns the keys in a cursor and whether the page lies before them; answers 422 as `decode` does."""
+    if cursor is None:
+        return None
+    try:
+        return decode(_BACK + of, cursor, kinds), True  # type: ignore[return-value]
+    except Problem:
+        return decode(of, cursor, kinds), False  # type: ignore[return-value]
 
 
 def decode(of: str, cursor: str | None, kinds: Sequence[type]) -> tuple[Any, ...] | None:
@@ -38,17 +59,22 @@ def decode(of: str, cursor: str | None, kinds: Sequence[type]) -> tuple[Any, ...
         return tuple(_READERS[kind](key) for kind, key in zip(kinds, keys, strict=True))
     except (ValueError, TypeError, AttributeError, OverflowError):
         errors = [
-            {"parameter": "cursor", "detail": "Send next_cursor of the page before, with the same sort and filters."}
+            {"parameter": "cursor", "detail": "Send the cursor a page came with, with the same sort and filters."}
         ]
         raise Problem(422, "The cursor does not belong to this list: start at the first page.", errors) from None
 
 
-def link(request: Request, cursor: str | None) -> dict[str, str]:
-    """Returns the Link header to the next page."""
-    if cursor is None:
+def link(request: Request, following: str | None, before: str | None = None) -> dict[str, str]:
+    """Returns the Link header to the next page and to the one before."""
+    ways = [(cursor, rel) for cursor, rel in ((following, "next"), (before, "prev")) if cursor is not None]
+    if not ways:
         return {}
     query = [(name, value) for name, value in request.query_params.multi_items() if name != "cursor"]
-    return {"Link": f'<{request.url.path}?{urlencode([*query, ("cursor", cursor)])}>; rel="next"'}
+    return {
+        "Link": ", ".join(
+            f'<{request.url.path}?{urlencode([*query, ("cursor", cursor)])}>; rel="{rel}"' for cursor, rel in ways
+        )
+    }
 
 
 def after(of: str, rows: Sequence[Mapping[str, Any]], limit: int, *names: str) -> str | None:
@@ -73,4 +99,10 @@ def _number(key: int) -> int:
     return key
 
 
-_READERS: dict[type, Any] = {datetime: _moment, UUID: UUID, int: _number}
+def _text(key: str) -> str:
+    if not isinstance(key, str) or "\x00" in key:
+        raise ValueError
+    return key
+
+
+_READERS: dict[type, Any] = {datetime: _moment, UUID: UUID, int: _number, str: _text, date: date.fromisoformat}

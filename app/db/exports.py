@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any, Final, Literal
 
-from app.db import lead_queries
+from app.db import lead_list, lead_queries
 from app.db.session import Tx
 from app.domain import policy
 
@@ -33,7 +33,7 @@ async def leads(
     In CSV a text that a spreadsheet would run begins with an apostrophe; lists and objects are JSON; empty is nothing.
     """
     args: list[Any] = [tx.workspace_id]
-    where = lead_queries.conditions(filters or {}, args)
+    where = lead_list.conditions(filters or {}, args)
     if format == "csv":
         sql = f"SELECT {', '.join(f'{_cell(name)} AS {name}' for name in fields)} FROM lead l WHERE {where}"
         options: dict[str, Any] = {"format": "csv", "header": True}

@@ -1,15 +1,11 @@
-"""Reads of leads for people: Postgres renders the JSON, and the service passes it through.
-
-A list walks an index by its keys (never an offset). Orders and filters are declared here, so that everything a request
-may ask for has an index or a bounded cost, and none of it is text from the request.
-"""
+"""Reads of one lead for people: Postgres renders the JSON, and the service passes it through."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, Final, Literal
+from typing import Any, Final
 from uuid import UUID
 
 from app.db.session import Tx
@@ -30,9 +26,17 @@ def column(name: str) -> str:
     return f"l.{name}"
 
 
-_SHOWN = ", ".join(column(name) for name in ("id", "version", *policy.FIELDS, *BESIDES[2:]))
+#: What shows of a lead, in the order in which it shows.
+COLUMNS: Final = {name: column(name) for name in ("id", "version", *policy.FIELDS, *BESIDES[2:])}
+
+
+def columns(fields: Collection[str] | None = None) -> str:
+    """Returns what to select of `lead l` to show it: everything, or the id and some fields."""
+    return ", ".join(sql for name, sql in COLUMNS.items() if fields is None or name == "id" or name in fields)
+
+
 #: A row and what shows of it: a join costs less than a subselect among the columns.
-_LEAD = f"lead l, LATERAL (SELECT {_SHOWN}) AS shown"
+_LEAD = f"lead l, LATERAL (SELECT {columns()}) AS shown"
 _JSON = "row_to_json(shown)::text AS json"
 _ONE = (
     f"SELECT {_JSON}, l.version, l.deleted_at IS NOT NULL AS deleted, l.merged_into FROM {_LEAD}"
@@ -54,98 +58,6 @@ async def as_json(tx: Tx, lead_id: UUID) -> Rendered | None:
     """Returns a lead, also a deleted or merged one, or None."""
     row = await tx.one(_ONE, tx.workspace_id, lead_id)
     return None if row is None else Rendered(row["json"], row["version"], row["deleted"], row["merged_into"])
-
-
-@dataclass(frozen=True, slots=True)
-class Order:
-    """One declared order of the list: its key columns all run the same way."""
-
-    key: tuple[str, ...]
-    descending: bool
-
-
-ORDERS: Final[dict[str, Order]] = {
-    "-updated_at": Order(("updated_at", "id"), True),
-    "updated_at": Order(("updated_at", "id"), False),
-    "id": Order(("id",), False),
-}
-
-
-@dataclass(frozen=True, slots=True)
-class Filter:
-    """One declared filter: a condition with `{}` for its parameter."""
-
-    kind: Literal["texts", "instant", "null"]
-    sql: str
-    note: str
-
-
-_MOMENTS = {"gte": ">=", "gt": ">", "lte": "<=", "lt": "<"}
-FILTERS: Final[dict[str, Filter]] = {
-    **{
-        name: Filter("texts", f"l.{name} = ANY({{}})", f"One or more values of {name}, comma-separated.")
-        for name in ("status", "email", "claimed_by", "source", "created_by")
-    },
-    "claimed_by[is]": Filter("null", "(l.claimed_by IS NULL) = {}", "`null` for leads nobody claimed, or `set`."),
-    **{
-        f"updated_at[{word}]": Filter("instant", f"l.updated_at {sign} {{}}", f"An instant; updated_at {sign} it.")
-        for word, sign in _MOMENTS.items()
-    },
-}
-
-
-@dataclass(frozen=True, slots=True)
-class Page:
-    """Leads as JSON texts, the keys after which the next page begins, and the exact total if it was asked for."""
-
-    items: list[str]
-    next: tuple[Any, ...] | None
-    count: int | None
-
-
-async def page(
-    tx: Tx,
-    *,
-    order: str,
-    limit: int,
-    after: tuple[datetime, UUID] | tuple[UUID] | None = None,
-    filters: Mapping[str, Any] | None = None,
-    counted: bool = False,
-) -> Page:
-    """Returns a page of the leads that are not deleted, in a declared order."""
-    args: list[Any] = [tx.workspace_id]
-    where = conditions(filters or {}, args)
-    count = int(await tx.value(f"SELECT count(*) FROM lead l WHERE {where}", *args)) if counted else None
-    chosen = ORDERS[order]
-    if after is not None:
-        args.extend(after)
-        places = ", ".join(f"${i}" for i in range(len(args) - len(after) + 1, len(args) + 1))
-        keys = ", ".join(f"l.{name}" for name in chosen.key)
-        where += f" AND ({keys}) {'<' if chosen.descending else '>'} ({places})"
-    args.append(limit + 1)
-    rows = await tx.all(_statement(chosen, where, len(args)), *args)
-    more = len(rows) > limit
-    rows = rows[:limit]
-    return Page(
-        items=[row["json"] for row in rows],
-        next=tuple(rows[-1][name] for name in chosen.key) if more else None,
-        count=count,
-    )
-
-
-def _statement(order: Order, where: str, limit: int) -> str:
-    way = "DESC" if order.descending else "ASC"
-    by = ", ".join(f"l.{name} {way}" for name in order.key)
-    return f"SELECT {_JSON}, l.updated_at, l.id FROM {_LEAD} WHERE {where} ORDER BY {by} LIMIT ${limit}"
-
-
-def conditions(filters: Mapping[str, Any], args: list[Any]) -> str:
-    """Returns what holds of the leads that pass the filters; `args` starts with the workspace, and grows."""
-    parts = ["l.workspace_id = $1", "l.deleted_at IS NULL"]
-    for name, value in filters.items():
-        args.append(value)
-        parts.append(FILTERS[name].sql.format(f"${len(args)}"))
-    return " AND ".join(parts)
 
 
 async def history(tx: Tx, lead_id: UUID, limit: int, before: tuple[int, UUID] | None = None) -> list[Any]:

@@ -27,7 +27,7 @@ from sqlalchemy import (
     UniqueConstraint,
     text,
 )
-from sqlalchemy.dialects.postgresql import ARRAY, JSONB, UUID
+from sqlalchemy.dialects.postgresql import ARRAY, JSONB, TSVECTOR, UUID
 
 metadata = MetaData(
     naming_convention={
@@ -200,9 +200,23 @@ lead = _tenant(
     _id("merged_into", nullable=True),
     Index(None, "workspace_id", "updated_at", "id"),
     Index(None, "workspace_id", "changed_xid", "id"),
-    Index(None, "workspace_id", "email"),
+    Index(None, "workspace_id", "email", "id"),
     Index(None, "workspace_id", "status", "updated_at", "id"),
-)
+    Index(
+        "lead_claimed_by_idx", "workspace_id", "claimed_by", "updated_at", "id",
+        postgresql_where=text("claimed_by IS NOT NULL"),
+    ),
+    Index(
+        "lead_next_action_date_idx", "workspace_id", "next_action_date", "id",
+        postgresql_where=text("next_action_date IS NOT NULL"),
+    ),
+)  # fmt: skip
+
+#: The words of each lead, folded, each with a tag of its workspace; triggers write them.
+lead_search = _tenant(
+    "lead_search", _id("lead_id"), Column("words", TSVECTOR, nullable=False), _to("lead", "lead_id"),
+    Index("lead_search_words_idx", "words", postgresql_using="gin"), key=("lead_id",),
+)  # fmt: skip
 
 lead_identity = _tenant(
     "lead_identity", _text("kind", null=False), _text("value", null=False), _id("lead_id"),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 from uuid import UUID
 
 import orjson
@@ -15,7 +15,7 @@ from app.api.deps import READ, WORK, Current, IfMatch, Once, Session
 from app.api.describe import refuses
 from app.api.schemas.lead import Lead, LeadFields, LeadPage
 from app.api.strict import StrictRoute
-from app.db import lead_queries
+from app.db import lead_list, lead_queries
 from app.db.session import Tx
 from app.sync import edit, past
 from app.sync.edit import Gone, Merged, NotFound
@@ -28,6 +28,9 @@ AsOf = Annotated[
     BeforeValidator(lambda text: text.replace(" ", "+") if isinstance(text, str) else text),
     Query(description="An instant that has passed, such as 2026-03-02T09:15:00Z: the lead as it was then."),
 ]
+Sort = Annotated[str, Query(description=listing.SORT_NOTE)]
+Fields = Annotated[str | None, Query(max_length=2000, description=listing.FIELDS_NOTE)]
+Count = Annotated[lead_list.Counting | None, Query(description=listing.COUNT_NOTE)]
 
 
 @router.post(
@@ -62,26 +65,50 @@ async def page(
     request: Request,
     tx: Session,
     limit: paging.Limit = 50,
-    cursor: paging.Cursor = None,
-    sort: Annotated[str, Query(description=f"One of {', '.join(lead_queries.ORDERS)}.")] = "-updated_at",
-    count: Annotated[
-        Literal["exact"] | None, Query(description="Also count them all; slow where there are many.")
-    ] = None,
+    cursor: paging.BothWays = None,
+    sort: Sort = "-updated_at",
+    fields: Fields = None,
+    count: Count = None,
+    q: Annotated[str | None, Query(min_length=1, max_length=200, description=listing.SEARCH_NOTE)] = None,
 ) -> Response:
     """Lists leads that are not deleted. Filters are combined with *and*; several values of one are *or*."""
-    wanted = listing.read(request, sort)
-    after = paging.decode(wanted.name, cursor, wanted.key_kinds)
-    found = await lead_queries.page(
-        tx,
-        order=sort,
-        limit=limit,
-        after=after,
-        filters=wanted.filters,
-        counted=count is not None,
-    )
-    following = paging.encode(wanted.name, found.next)
-    body = listing.render(found.items, following, found.count)
-    return Response(body, headers=paging.link(request, following), media_type=JSON_BODY)
+    return await _listed(request, tx, listing.read(request, sort, fields, q), limit, cursor, count)
+
+
+@router.get(
+    "/search",
+    operation_id="searchLeads",
+    summary="Search leads",
+    response_model=LeadPage,
+    dependencies=[READ],
+    openapi_extra={"parameters": listing.PARAMETERS},
+)
+async def search(
+    request: Request,
+    tx: Session,
+    q: Annotated[str, Query(min_length=1, max_length=200, description=listing.SEARCH_NOTE)],
+    limit: paging.Limit = 50,
+    cursor: paging.BothWays = None,
+    sort: Sort = "-updated_at",
+    fields: Fields = None,
+    count: Count = None,
+) -> Response:
+    """Finds leads by words, those that changed last first, or in another order of the list; filters narrow it down.
+
+    A word is found from its beginning, not from its middle.
+    """
+    return await _listed(request, tx, listing.read(request, sort, fields, q), limit, cursor, count)
+
+
+async def _listed(
+    request: Request, tx: Tx, wanted: listing.Wanted, limit: int, cursor: str | None, count: lead_list.Counting | None
+) -> Response:
+    there = paging.decode_either(wanted.name, cursor, wanted.key_kinds)
+    start = None if there is None else lead_list.Start(*there)
+    found = await lead_list.page(tx, wanted.query, limit=limit, start=start, counting=count)
+    following, before = paging.encode(wanted.name, found.next), paging.encode_back(wanted.name, found.prev)
+    body = listing.render(found.items, following, before, found.count)
+    return Response(body, headers=paging.link(request, following, before), media_type=JSON_BODY)
 
 
 @router.get(

@@ -102,6 +102,16 @@ Lead.model_config["json_schema_extra"] = {"example": EXAMPLE}
 Lead.model_rebuild(force=True)
 
 
+def _parts(schema: dict[str, Any]) -> None:
+    schema |= {"required": ["id"], "example": EXAMPLE}
+
+
+class LeadRow(Lead):
+    """A lead in a list: everything, or the id and what `fields` asked for."""
+
+    model_config = ConfigDict(json_schema_extra=_parts)
+
+
 class LeadBody(BaseModel):
     """Fields of a lead as somebody sends them; each is checked by name, so nothing is dropped silently."""
 
@@ -134,10 +144,13 @@ LeadFields.model_rebuild(force=True)
 class LeadPage(Shown):
     """A page of leads."""
 
-    model_config = example(items=[EXAMPLE], next_cursor=None, count=None)
-    items: list[Lead]
+    model_config = example(items=[EXAMPLE], next_cursor=None, prev_cursor=None, count=None)
+    items: list[LeadRow]
     next_cursor: str | None = Field(description="Send it as `cursor` for the next page; null on the last one.")
-    count: int | None = Field(description="How many there are in all; only with `count=exact`.")
+    prev_cursor: str | None = Field(description="Send it as `cursor` for the page before; null on the first one.")
+    count: int | None = Field(
+        description="How many there are in all, with `count=exact`; with `count=capped` 1,000 means that many or more."
+    )
 
 
 class Claim(Body):
