@@ -122,7 +122,11 @@ class Runtime:
                 many_per_lead=True,
             )
         table = connection.table
-        return Adapter(provider=provider, observe=lambda record: _observe_airtable(table, record))
+        return Adapter(
+            provider=provider,
+            observe=lambda record: _observe_airtable(table, record),
+            fingerprint=self.vault.address,
+        )
 
 
 def _observe_airtable(table: MappingTable, record: Record) -> links.Observation:

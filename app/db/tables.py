@@ -266,6 +266,11 @@ suppression = _tenant(
     key=("email_hash", "scope", "reason"),
 )
 
+#: Who was erased, as keyed hashes of what they were known by; added to by `erase_leads` alone.
+erasure_ledger = _tenant(
+    "erasure_ledger", Column("hash", LargeBinary, nullable=False), _id("lead_id"), _at("at", now=True), key=("hash",)
+)
+
 connection = _tenant(
     "connection",
     _id(),
@@ -530,6 +535,6 @@ audit = _tenant(
 #: Rows of these tables belong to no single workspace; the app role meets them through grants alone.
 OPERATOR_TABLES = frozenset({"workspace", "provider_account", "rate_bucket", "campaign_assignment", "alembic_version"})
 #: Rows here are written once.
-APPEND_ONLY = frozenset({"lead_change", "audit"})
+APPEND_ONLY = frozenset({"lead_change", "audit", "erasure_ledger"})
 
 __all__ = ["APPEND_ONLY", "OPERATOR_TABLES", "metadata"]

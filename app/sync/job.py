@@ -36,10 +36,10 @@ class Adapter:
 
     provider: Provider
     observe: Callable[[Record], links.Observation]
+    #: keyed hash of an address, or of another mark of a person
+    fingerprint: Callable[[str], bytes]
     #: whom a record says not to write to
     suppressed: Callable[[Record], Suppressed | None] = lambda _record: None
-    #: keyed hash of an e-mail address
-    fingerprint: Callable[[str], bytes] = lambda _email: b""
     #: several remote records of one lead are normal (campaign memberships)
     many_per_lead: bool = False
 

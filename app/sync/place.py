@@ -1,18 +1,19 @@
 """Place: which lead a record nobody knows belongs to.
 
 One strong identity (or the lead's own id in the CRM-id column) that matches ties the record to that lead; two that
-point at different leads tie it to neither and ask a person; none makes a new lead. Per two-way connection the oldest
+point at different leads tie it to neither and ask a person; none makes a new lead, unless the record shows somebody who
+was erased: then nothing is kept of it but an item that says it is still there. Per two-way connection the oldest
 record of a lead has a say, every further one is only shown.
 """
 
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from uuid import UUID
 
-from app.db import leads, link_work, reviews
+from app.db import erasure, leads, link_work, reviews
 from app.db.ids import new_id
 from app.db.links import StoredLink
 from app.db.session import Tx
@@ -56,11 +57,15 @@ def identities(stored: StoredLink, lead: Lead | None = None) -> tuple[Identity, 
     return identity.strong(values) if values else ()
 
 
-async def place(tx: Tx, records: Sequence[StoredLink]) -> Placement:
-    """Finds the lead of each record that has none; records of one person that come together go to one lead."""
+async def place(tx: Tx, records: Sequence[StoredLink], fingerprint: Callable[[str], bytes]) -> Placement:
+    """Finds the lead of each record that has none; records of one person that come together go to one lead.
+
+    `fingerprint` gives the keyed hashes by which the erased are recognised.
+    """
     shown = {stored.link.id: identities(stored) for stored in records}
     placement = Placement(await leads.owners(tx, {i for found in shown.values() for i in found}))
     named = await _leads_named(tx, records)
+    erased = await _erased(tx, records, shown, fingerprint)
     for stored in records:
         if (lead_id := named.get(stored.link.id)) is not None:
             placement.put(lead_id, stored)
@@ -71,6 +76,9 @@ async def place(tx: Tx, records: Sequence[StoredLink]) -> Placement:
             case identity.Ambiguous(lead_ids=several):
                 placement.unplaced.append(stored)
                 await _ask_who(tx, stored, several)
+            case _ if stored.link.id in erased:
+                placement.unplaced.append(stored)
+                await _turn_away(tx, stored)
             case _:
                 _new_lead(placement, stored, shown[stored.link.id])
     return placement
@@ -102,6 +110,36 @@ async def _ask_who(tx: Tx, stored: StoredLink, lead_ids: Sequence[str]) -> None:
     await reviews.put(
         tx, "candidate", evidence, connection_id=stored.connection_id, link_id=UUID(stored.link.id), field="identity"
     )
+
+
+async def _erased(
+    tx: Tx,
+    records: Sequence[StoredLink],
+    shown: Mapping[str, Sequence[Identity]],
+    fingerprint: Callable[[str], bytes],
+) -> set[str]:
+    """Returns the records that show somebody who was erased: by an identity, by their key, or by the lead they name."""
+    if not records or not await erasure.has_any(tx):
+        return set()
+    marks = {
+        stored.link.id: {
+            fingerprint(text)
+            for text in (stored.link.key, (stored.crm_id or "").strip(), *(i.value for i in shown[stored.link.id]))
+        }
+        for stored in records
+    }
+    known = await erasure.known(tx, {mark for found in marks.values() for mark in found})
+    return {link_id for link_id, found in marks.items() if found & known}
+
+
+async def _turn_away(tx: Tx, stored: StoredLink) -> None:
+    """Forgets what a record of an erased person shows; whoever asked for the erasure must know that it is there."""
+    await link_work.remove(tx, [UUID(stored.link.id)])
+    evidence = {
+        "record": stored.remote_id,
+        "why": "this record is about a person who was erased here: delete it there, or add the lead again by hand",
+    }
+    await reviews.put(tx, "erased", evidence, connection_id=stored.connection_id, field=stored.remote_id or "")
 
 
 async def elect(tx: Tx, job: Job, newcomers: Sequence[StoredLink], known: Mapping[UUID, Sequence[StoredLink]]) -> None:

@@ -91,7 +91,8 @@ async def _batch(job: Job, work: Sequence[Work]) -> None:
         await job.lease.fence(tx)
         views = await job.views(tx)
         unknown = await links.by_ids(tx, [link_id for link_id, lead_id in work if lead_id is None], views)
-        placement = await place.place(tx, sorted(unknown, key=lambda s: (s.link.created_at, s.link.key)))
+        oldest_first = sorted(unknown, key=lambda s: (s.link.created_at, s.link.key))
+        placement = await place.place(tx, oldest_first, job.adapter.fingerprint)
         known = {lead_id for _, lead_id in work if lead_id is not None}
         batch = await gather(tx, job, known, views, placement)
         ours = [s for found in batch.links.values() for s in found if s.connection_id == job.id]
@@ -137,7 +138,9 @@ async def gather(
         assert loaded.lead_id is not None
         every[loaded.lead_id].append(loaded)
     for lead_id, newcomers in placed.by_lead.items():
-        every[lead_id] += newcomers
+        # a lead that was erased since its records were placed takes none of them
+        if lead_id in every:
+            every[lead_id] += newcomers
     # every link of these leads speaks in a plan, so whose identities they show matters for all of them
     shown = {i for lead_id, found in every.items() for s in found for i in place.identities(s, stored[lead_id].lead)}
     owners = placed.owners | await leads.owners(tx, shown - placed.owners.keys())

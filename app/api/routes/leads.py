@@ -11,13 +11,14 @@ from pydantic import AwareDatetime, BeforeValidator
 from starlette.responses import Response
 
 from app.api import listing, paging
-from app.api.deps import READ, WORK, Current, IfMatch, Once, Session
+from app.api.deps import ADMINS, READ, WORK, Current, IfMatch, Once, Running, Session
 from app.api.describe import refuses
+from app.api.errors import Problem
 from app.api.schemas.lead import Lead, LeadFields, LeadPage
 from app.api.strict import StrictRoute
 from app.db import lead_list, lead_queries
 from app.db.session import Tx
-from app.sync import edit, past
+from app.sync import edit, erase, past
 from app.sync.edit import Gone, Merged, NotFound
 
 router = APIRouter(prefix="/api/leads", tags=["leads"], route_class=StrictRoute)
@@ -163,14 +164,34 @@ async def change(tx: Session, caller: Current, version: IfMatch, lead_id: UUID, 
 @router.delete(
     "/{lead_id}",
     operation_id="deleteLead",
-    summary="Delete a lead",
+    summary="Delete a lead, or erase it",
     status_code=204,
     dependencies=[WORK],
     responses=refuses(308, 404, 412),
 )
-async def delete(tx: Session, caller: Current, version: IfMatch, lead_id: UUID) -> Response:
-    """Leaves a tombstone: the history stays, the identities are free again, remote records are left alone."""
-    await edit.delete(tx, lead_id, actor=caller.name, version=version)
+async def delete(
+    request: Request,
+    tx: Session,
+    caller: Current,
+    runtime: Running,
+    version: IfMatch,
+    lead_id: UUID,
+    purge: Annotated[bool, Query(description="Erase everything known about the lead; operators and admins.")] = False,
+) -> Response:
+    """Leaves a tombstone: the history stays, the identities are free again, remote records are left alone.
+
+    With `purge` nothing stays (GDPR erasure): the lead, its history, activity, links and every answer that was kept of
+    it are removed for good, also of a lead that was deleted before. Keyed hashes remain, by which a later sync
+    recognises the person and asks instead of making the lead again. Records at the providers are left alone.
+    """
+    if request.query_params.get("remote", "false").lower() not in ("false", "0", ""):
+        raise Problem(422, "Records at the providers cannot be deleted from here: delete them there, without remote.")
+    if not purge:
+        await edit.delete(tx, lead_id, actor=caller.name, version=version)
+    elif caller.role not in ADMINS:
+        raise Problem(403, f"Erasing a lead needs a key with the role {' or '.join(ADMINS)}; delete it without purge.")
+    else:
+        await erase.erase(tx, lead_id, fingerprint=runtime.vault.address, actor=caller.name, version=version)
     return Response(status_code=204)
 
 

@@ -1,0 +1,109 @@
+"""What a lead's erasure takes away, and what stays of it: keyed hashes, by which the person does not silently return.
+
+The two lists below name every column that could hold text about anybody; a test reads the catalogue and fails for one
+that is in neither. The rows themselves are removed by the database's `erase_leads`, since the service may not change
+history.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+from typing import Final
+from uuid import UUID
+
+from app.db.session import Tx
+
+#: Tables whose rows about a lead go with it, whole rows. A table that refers to the lead with ON DELETE CASCADE needs
+#: no more than its name here; any other one is for `erase_leads`.
+ERASED: Final = frozenset({
+    "lead", "lead_identity", "lead_alias", "lead_change", "activity", "link", "write_attempt", "review_item",
+    "idempotency_key",
+})  # fmt: skip
+#: Columns of the other tables, which hold nothing about a lead: names that the team gave, how things are set up, what
+#: staff did and to which ids, and keyed hashes, which are kept on purpose.
+KEPT: Final = {
+    "alembic_version": "version_num",
+    "api_key": "name prefix hash role acts_for",
+    "app_user": "email role",
+    "audit": "actor action detail",
+    "campaign": "remote_id name",
+    "campaign_assignment": "campaign_id",
+    "connection": (
+        "provider name target config mapping conflict_strategy create_policy thresholds state reason lease_owner"
+    ),
+    "erasure_ledger": "hash",
+    "provider_account": "provider secret fingerprint",
+    "rate_bucket": "resource",
+    # an offset and the provider's clock
+    "stream_cursor": "stream position progress",
+    "suppression": "email_hash scope reason",
+    # of tables only, whose keys are Airtable's own
+    "sweep_seen": "remote_key",
+    "sync_run": "kind trigger state stage options counters progress error requested_by",
+    "workspace": "name settings",
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Traces:
+    """By what a lead can be recognised."""
+
+    #: the lead, and those that were merged into it
+    leads: list[UUID]
+    #: the addresses and pages it has or had
+    known_as: list[str]
+    #: the keys of its remote records
+    records: list[str]
+
+
+async def family(tx: Tx, lead_id: UUID) -> list[UUID]:
+    """Returns a lead and the leads that were merged into it, at any remove."""
+    rows = await tx.all(
+        "WITH RECURSIVE f AS (SELECT $2::uuid AS id UNION SELECT l.id FROM f JOIN lead l ON l.workspace_id = $1"
+        " AND l.merged_into = f.id) SELECT id FROM f",
+        tx.workspace_id,
+        lead_id,
+    )
+    return [row["id"] for row in rows]
+
+
+async def traces(tx: Tx, lead_ids: Sequence[UUID]) -> Traces:
+    """Returns by what leads can be recognised; they are locked."""
+    known_as = await tx.all(
+        "SELECT email AS v FROM lead WHERE workspace_id = $1 AND id = ANY($2)"
+        " UNION SELECT linkedin_url FROM lead WHERE workspace_id = $1 AND id = ANY($2)"
+        " UNION SELECT email FROM lead_alias WHERE workspace_id = $1 AND lead_id = ANY($2)"
+        " UNION SELECT value FROM lead_identity WHERE workspace_id = $1 AND lead_id = ANY($2)",
+        tx.workspace_id,
+        lead_ids,
+    )
+    records = await tx.all(
+        "SELECT DISTINCT remote_key AS v FROM link WHERE workspace_id = $1 AND lead_id = ANY($2)"
+        " AND remote_id IS NOT NULL",
+        tx.workspace_id,
+        lead_ids,
+    )
+    return Traces(
+        leads=list(lead_ids),
+        known_as=sorted(row["v"] for row in known_as if row["v"]),
+        records=sorted(row["v"] for row in records),
+    )
+
+
+async def erase(tx: Tx, lead_ids: Sequence[UUID], *, words: Collection[str], hashes: Collection[bytes]) -> None:
+    """Removes everything about leads, and whatever says one of the words (lower case); leaves the hashes."""
+    await tx.run("SELECT erase_leads($1, $2, $3, $4)", lead_ids, sorted(words), sorted(hashes), tx.now)
+
+
+async def has_any(tx: Tx) -> bool:
+    """Tells whether anybody was ever erased from the workspace."""
+    return bool(await tx.value("SELECT EXISTS (SELECT FROM erasure_ledger WHERE workspace_id = $1)", tx.workspace_id))
+
+
+async def known(tx: Tx, hashes: Collection[bytes]) -> set[bytes]:
+    """Returns those of the hashes that stand for somebody who was erased."""
+    rows = await tx.all(
+        "SELECT hash FROM erasure_ledger WHERE workspace_id = $1 AND hash = ANY($2)", tx.workspace_id, list(hashes)
+    )
+    return {row["hash"] for row in rows}
