@@ -46,7 +46,8 @@ BEGIN
         evidence = CASE r.kind WHEN 'plan' THEN r.evidence || '{"here": [], "there": []}' ELSE '{}' END,
         state = CASE WHEN r.kind <> 'plan' AND r.state = 'open' THEN 'closed' ELSE r.state END
         WHERE r.workspace_id = mine AND (r.kind = 'plan' OR r.kind <> 'conflict' AND EXISTS (
-            SELECT FROM unnest(p_words) AS w WHERE position(w IN lower(concat_ws(' ', r.evidence, r.decision))) > 0));
+            SELECT FROM unnest(p_words) AS w
+            WHERE position(w IN lower(concat_ws(' ', r.field, r.evidence, r.decision))) > 0));
     DELETE FROM idempotency_key i WHERE i.workspace_id = mine AND EXISTS (SELECT FROM unnest(p_words) AS w
         WHERE position(convert_to(w, 'UTF8') IN i.answer) > 0 OR position(w IN i.headers::text) > 0);
 END $$"""

@@ -75,3 +75,28 @@ async def test_a_viewer_changes_nothing_and_a_cron_sees_no_lead(team: Clients, m
     assert statuses == {403}
     assert (await viewer.get(path)).json() == before
     assert (await cron.get(path)).status_code == 403
+
+
+async def test_an_administrator_erases_a_lead_and_nobody_else_does(team: Clients, member: httpx.AsyncClient) -> None:
+    admin = await team.of("admin", "ada@team.test")
+    path = (await member.post("/api/leads", json={"email": "a@x.test"}, headers={"Idempotency-Key": "e1"})).headers[
+        "location"
+    ]
+    deleted = (await member.post("/api/leads", json={"email": "b@x.test"})).headers["location"]
+    await member.delete(deleted)
+
+    forbidden = await member.delete(f"{path}?purge=true")
+    stale = await admin.delete(f"{path}?purge=true", headers={"If-Match": '"7"'})
+    remote = await admin.delete(f"{path}?purge=true&remote=true")
+    still = await member.get(path)
+    erased = [await admin.delete(f"{where}?purge=true") for where in (path, deleted, path)]
+
+    assert (forbidden.status_code, stale.status_code, remote.status_code, still.status_code) == (403, 412, 422, 200)
+    assert [answer.status_code for answer in erased] == [204, 204, 404]
+    for where in ("", "/history", "/activity", "/links", "/explain"):
+        gone = await member.get(f"{path}{where}")
+        assert (gone.status_code, "a@x.test" in gone.text) == (404, False)
+    assert (await member.post(f"{path}/restore")).status_code == 404
+    again = await member.post("/api/leads", json={"email": "a@x.test"}, headers={"Idempotency-Key": "e1"})
+    assert again.status_code == 201
+    assert again.headers["location"] != path

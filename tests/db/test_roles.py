@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
+from uuid import UUID
+
 import asyncpg
 import pytest
 
 from app.db import migrate, tables, workspaces
 from app.db.ids import new_id
 from app.db.session import NOBODY, Database, Tenant
+from app.sync import edit
 from tests.conftest import Urls
 
 
@@ -83,3 +87,34 @@ async def test_a_row_cannot_be_put_into_another_workspace(db: Database) -> None:
 async def test_one_role_for_both_is_refused(urls: Urls) -> None:
     with pytest.raises(migrate.MigrationError, match="a role of its own"):
         await migrate.migrate(urls.owner, urls.owner)
+
+
+async def test_no_policy_lets_a_viewer_write_and_only_runs_let_a_cron(urls: Urls) -> None:
+    connection = await asyncpg.connect(urls.owner)
+    rows = await connection.fetch(
+        "SELECT polrelid::regclass::text AS t, coalesce(pg_get_expr(polwithcheck, polrelid),"
+        " pg_get_expr(polqual, polrelid)) AS says FROM pg_policy WHERE polcmd IN ('a', 'w', 'd')"
+    )
+    await connection.close()
+
+    assert rows
+    assert [row["t"] for row in rows if "app.role" not in row["says"] or "viewer" in row["says"]] == []
+    assert {row["t"] for row in rows if "cron" in row["says"]} == {"sync_run", "idempotency_key"}
+
+
+async def test_a_viewer_changes_no_table(db: Database) -> None:
+    workspace = await workspaces.create(db)
+    async with db.transaction(Tenant(workspace)) as tx:
+        lead = await edit.create(tx, edit.canonical({"email": "a@b.test", "notes": "Hello"}), actor="ann@team.test")
+        await edit.change(tx, UUID(lead.id), {"email": "c@b.test", "status": "replied"}, actor="ann@team.test")
+    for table in tables.metadata.tables.values():
+        if table.name in tables.OPERATOR_TABLES:
+            continue
+        async with db.transaction(Tenant(workspace, "viewer")) as tx:
+            seen = await tx.value(f"SELECT count(*) FROM {table.name}")
+        for statement in (f"UPDATE {table.name} SET workspace_id = workspace_id", f"DELETE FROM {table.name}"):
+            with contextlib.suppress(asyncpg.InsufficientPrivilegeError):
+                async with db.transaction(Tenant(workspace, "viewer")) as tx:
+                    assert await tx.run(statement) == 0, statement
+        async with db.transaction(Tenant(workspace)) as tx:
+            assert await tx.value(f"SELECT count(*) FROM {table.name}") == seen
