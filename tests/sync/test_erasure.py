@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from uuid import UUID
 
 import asyncpg
@@ -69,7 +69,7 @@ async def test_what_refers_to_a_lead_goes_with_it(urls: Urls) -> None:
 
 
 @pytest.fixture
-def erases(bench: Bench) -> Callable[[UUID], object]:
+def erases(bench: Bench) -> Callable[[UUID], Awaitable[None]]:
     """Erases a lead, as an administrator."""
 
     async def work(lead_id: UUID) -> None:
@@ -80,7 +80,7 @@ def erases(bench: Bench) -> Callable[[UUID], object]:
 
 
 async def test_nothing_is_left_of_an_erased_lead_in_any_table(
-    bench: Bench, urls: Urls, erases: Callable[[UUID], object]
+    bench: Bench, urls: Urls, erases: Callable[[UUID], Awaitable[None]]
 ) -> None:
     bench.row(full_name="Zebedee Quill", email="zebedee@quill.test", notes="Zebedee likes quilts", title="Quiller")
     other = bench.row(full_name="Anna Berg", email="anna@berg.test")
@@ -122,7 +122,7 @@ async def test_nothing_is_left_of_an_erased_lead_in_any_table(
 
 
 async def test_a_sync_does_not_bring_an_erased_person_back_and_says_where_they_still_are(
-    bench: Bench, urls: Urls, erases: Callable[[UUID], object]
+    bench: Bench, urls: Urls, erases: Callable[[UUID], Awaitable[None]]
 ) -> None:
     first = bench.row(full_name="Zebedee Quill", email="zebedee@quill.test")
     bench.world.instantly.store.add_lead(bench.campaigns[0].id, email="zebedee@quill.test", first_name="Zebedee")
