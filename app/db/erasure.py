@@ -18,7 +18,7 @@ from app.db.session import Tx
 #: no more than its name here; any other one is for `erase_leads`.
 ERASED: Final = frozenset({
     "lead", "lead_identity", "lead_alias", "lead_change", "activity", "link", "write_attempt", "review_item",
-    "idempotency_key", "lead_merge",
+    "idempotency_key", "lead_merge", "lead_search",
 })  # fmt: skip
 #: Columns of the other tables, which hold nothing about a lead: names that the team gave, how things are set up, what
 #: staff did and to which ids, and keyed hashes, which are kept on purpose.

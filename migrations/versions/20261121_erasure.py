@@ -11,7 +11,7 @@ import sqlalchemy as sa
 from alembic import op
 
 revision = "0005_erasure"
-down_revision = "0006_merges"
+down_revision = "0003_search"
 branch_labels = None
 depends_on = None
 
