@@ -69,6 +69,9 @@ class Settings(BaseSettings):
     database_pool: int = Field(10, alias="DATABASE_POOL", ge=2, le=100, description="Database connections at most.")
     max_body_bytes: int = Field(1_000_000, alias="MAX_BODY_BYTES", description="The largest request body, in bytes.")
     rate_per_minute: int = Field(1200, alias="RATE_PER_MINUTE", description="Requests per API key and minute.")
+    wrong_keys_per_minute: int = Field(
+        20, alias="WRONG_KEYS_PER_MINUTE", ge=1, description="Requests with a wrong API key per client and minute."
+    )
     cors_origins: str = Field("", alias="CORS_ORIGINS", description="Origins a browser may call from, comma-separated.")
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field(
         "INFO", alias="LOG_LEVEL", description="The least important log line that is written."

@@ -121,8 +121,8 @@ async def _idempotency(request: Request) -> Idempotency:
     given = request.headers.get("idempotency-key")
     if given is None:
         return Idempotency(None, b"")
-    if not (0 < len(given) <= 255 and given.isprintable()):
-        raise Problem(422, "An Idempotency-Key has 1 to 255 printable characters.")
+    if not (0 < len(given) <= 255 and given.isascii() and given.isprintable()):
+        raise Problem(422, "An Idempotency-Key has 1 to 255 printable ASCII characters.")
     request_hash = hashlib.sha256(f"{request.method} {request.url.path}?{request.url.query}\n".encode())
     request_hash.update(await request.body())
     return Idempotency(f"{request.state.caller.key_id}:{given}", request_hash.digest())

@@ -62,11 +62,13 @@ _WORKSPACE: Final = {
     "description": "For operators: the workspace this request is about.",
 }  # fmt: skip
 _IF_MATCH: Final = {
-    "name": "If-Match", "in": "header", "required": False, "schema": {"type": "string"},
+    "name": "If-Match", "in": "header", "required": False,
+    "schema": {"type": "string", "pattern": r'^(\*|(W/)?"?[0-9]{1,18}"?)$'},
     "description": "The ETag the change is based on; 412 if the lead has moved on.",
 }  # fmt: skip
 _KEY: Final = {
-    "name": "Idempotency-Key", "in": "header", "required": False, "schema": {"type": "string", "maxLength": 255},
+    "name": "Idempotency-Key", "in": "header", "required": False,
+    "schema": {"type": "string", "minLength": 1, "maxLength": 255, "pattern": "^[ -~]+$"},
     "description": "The same key and body have one effect and one answer, for 24 hours.",
 }  # fmt: skip
 
@@ -153,6 +155,10 @@ def _finish(operation: dict[str, Any], route: APIRoute, method: str, shapes: dic
     for parameter in parameters:
         if parameter["in"] == "path":
             parameter.setdefault("description", f"Which {_thing(parameter['name'])}.")
+        # left out is what an optional one can be; a null cannot be sent outside of a body
+        match parameter["schema"]:
+            case {"anyOf": [shape, {"type": "null"}], **beside}:
+                parameter["schema"] = {**shape, **beside}
     _finish_answers(operation["responses"], statuses, shapes)
     _tell(operation, allowed or [])
     if not parameters:

@@ -16,6 +16,7 @@ from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
+from starlette.routing import Route
 
 from app.db.connections import DuplicateTarget
 from app.db.idempotency import KeyReused
@@ -213,7 +214,20 @@ async def _http(request: Request, exc: Exception) -> Response:
         405: "This address knows other methods: see Allow.",
         400: "The body could not be read.",
     }.get(exc.status_code, str(exc.detail))
-    return problem(request_id(request), Problem(exc.status_code, detail, headers=dict(exc.headers or {})))
+    headers = dict(exc.headers or {})
+    if exc.status_code == 405:
+        headers["Allow"] = ", ".join(_methods(request))
+    if exc.status_code == 400 and isinstance(exc.__cause__, RequestValidationError):
+        # what reading the body strictly has found; the framework hides it behind a sentence of its own
+        detail = _sentence(exc.__cause__.errors()[0])
+    return problem(request_id(request), Problem(exc.status_code, detail, headers=headers))
+
+
+def _methods(request: Request) -> list[str]:
+    """Returns every method an address knows; a route only knows its own."""
+    routes = [route for route in request.app.routes if isinstance(route, Route)]
+    path = request.scope["path"]
+    return sorted({method for route in routes if route.path_regex.match(path) for method in route.methods or ()})
 
 
 def request_id(request: Request) -> str | None:

@@ -18,9 +18,6 @@ from app.db.session import Role, Tenant, Tx
 from app.runtime import Runtime
 from app.vault import key_hash
 
-#: Failed keys per client and minute.
-FAILURES = 20
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Caller:
@@ -50,7 +47,7 @@ class Gatekeeper:
         def seconds() -> float:
             return runtime.clock.now().timestamp()
 
-        self._failures = Buckets(FAILURES, seconds)
+        self._failures = Buckets(runtime.settings.wrong_keys_per_minute, seconds)
         self._requests = Buckets(runtime.settings.rate_per_minute, seconds)
         self._used: dict[UUID, set[UUID]] = {}
         self._good: set[bytes] = set()

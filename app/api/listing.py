@@ -36,10 +36,25 @@ SEARCH_NOTE: Final = (
     "Words that all occur in name, company, e-mail address, title or notes; the last one may be the beginning of a "
     "word. Case, accents and punctuation do not matter."
 )
+_STATUS: Final = f"({'|'.join(STATUS_LADDER)})"
+_SHAPES: Final[dict[str, dict[str, Any]]] = {
+    "null": {"type": "string", "enum": ["null", "set"]},
+    "instant": {"type": "string", "format": "date-time"},
+    "date": {"type": "string", "format": "date"},
+    "integer": {"type": "integer", "minimum": -_LARGEST, "maximum": _LARGEST},
+    "number": {"type": "number", "minimum": -1e100, "maximum": 1e100},
+    "boolean": {"type": "boolean"},
+    "status": {"type": "string", "pattern": f"^{_STATUS}(,{_STATUS})*$"},
+}
 PARAMETERS: Final[list[dict[str, Any]]] = [
-    {"name": name, "in": "query", "required": False, "description": f.note[0].upper() + f.note[1:], "schema": shape}
+    {
+        "name": name,
+        "in": "query",
+        "required": False,
+        "description": f.note[0].upper() + f.note[1:],
+        "schema": _SHAPES.get(f.kind, {"type": "string"}),
+    }
     for name, f in FILTERS.items()
-    for shape in [{"type": "string", "enum": ["null", "set"]} if f.kind == "null" else {"type": "string"}]
 ]
 
 
@@ -123,7 +138,7 @@ def _canonical(declared: Filter, value: str) -> str:
     try:
         return str(DECODERS[kind](value) or value)
     except Unreadable as exc:
-        raise _bad(declared.field, str(exc)) from None
+        raise _bad(declared.field, exc.plain) from None
 
 
 def _instant(text: str) -> datetime:

@@ -36,7 +36,14 @@ _LARGEST: Final = 2**63 - 1
 
 
 class Unreadable(LeadkeeperError, ValueError):
-    """A value has no canonical form of its type; the message is one sentence that names the value."""
+    """A value has no canonical form of its type; the message is one sentence that names the value.
+
+    `plain` says the same without the value, for whoever sent it: an answer repeats nothing of a request.
+    """
+
+    def __init__(self, shown: str, wanted: str) -> None:
+        self.plain = f"It is not {wanted}."
+        super().__init__(f"{shown} is not {wanted}.")
 
 
 def text(raw: object) -> str | None:
@@ -235,7 +242,7 @@ def _unreadable(raw: object, wanted: str) -> Unreadable:
         shown = repr(raw)[:80]
     else:
         shown = "A list" if isinstance(raw, list) else "An object"
-    return Unreadable(f"{shown} is not {wanted}.")
+    return Unreadable(shown, wanted)
 
 
 # --- e-mail, host -------------------------------------------------------------------------------------------------

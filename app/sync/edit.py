@@ -30,6 +30,8 @@ from app.sync.job import instant
 TEXT_LIMIT, NOTE_LIMIT, NOTES_LIMIT = 10_000, 20_000, 1_000_000
 #: Characters a key of `custom` may have.
 KEY_LIMIT = 200
+#: Amounts stay below this, as they are stored with 18 digits of which 4 are decimals.
+AMOUNT_LIMIT = 10**14
 
 
 class NotFound(LeadkeeperError):
@@ -97,7 +99,9 @@ def canonical(changes: Mapping[str, JSON]) -> dict[str, JSON]:
     for name, raw in changes.items():
         try:
             values[name] = _canonical(name, raw)
-        except (Unreadable, ValueError) as exc:
+        except Unreadable as exc:
+            problems.append(FieldProblem(name, exc.plain))
+        except ValueError as exc:
             problems.append(FieldProblem(name, str(exc)))
     if problems:
         raise InvalidFields(problems)
@@ -120,11 +124,13 @@ def _canonical(name: str, raw: JSON) -> JSON:
             raise ValueError(f"A lead always has a status: one of {', '.join(STATUS_LADDER)}.")
         return None
     if name == "status" and raw not in STATUS_LADDER:
-        raise ValueError(f"There is no status {raw!r}: it is one of {', '.join(STATUS_LADDER)}.")
+        raise ValueError(f"There is no such status: it is one of {', '.join(STATUS_LADDER)}.")
     limit = NOTES_LIMIT if name == "notes" else TEXT_LIMIT
     if isinstance(raw, str) and len(raw) > limit:
         raise ValueError(f"It has {len(raw):,} characters; {limit:,} is the most.")
     value = DECODERS[policy.field(name).kind](raw)
+    if isinstance(value, int | float) and abs(value) >= AMOUNT_LIMIT:
+        raise ValueError(f"It is a number below {AMOUNT_LIMIT:,}.")
     return None if is_empty(value) else value
 
 

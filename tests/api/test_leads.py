@@ -71,7 +71,7 @@ REFUSED: list[tuple[dict[str, Any], str, str]] = [
     ({"nope": 1}, "/nope", "There is no field 'nope'."),
     ({"email_open_count": 1}, "/email_open_count", "This field is read-only: it is kept by the sync."),
     ({"id": "x"}, "/id", "There is no field 'id'."),
-    ({"status": "happy"}, "/status", "There is no status 'happy'"),
+    ({"status": "happy"}, "/status", "There is no such status: it is one of new"),
     ({"status": None}, "/status", "A lead always has a status"),
     ({"email": "no address"}, "/email", ""),
     ({"title": "x" * 10_001}, "/title", "It has 10,001 characters; 10,000 is the most."),
@@ -94,6 +94,29 @@ async def test_what_cannot_be_taken_is_refused_by_name(
     assert answer.headers["content-type"] == "application/problem+json"
     assert [e["pointer"] for e in answer.json()["errors"]] == [pointer]
     assert answer.json()["errors"][0]["detail"].startswith(sentence)
+
+
+@pytest.mark.parametrize("field", ["email", "status", "next_action_date", "deal_value", "verified", "claimed_at"])
+async def test_a_refusal_repeats_nothing_that_was_sent(member: httpx.AsyncClient, field: str) -> None:
+    sent = "zq canary"
+    answers = [
+        await member.post("/api/leads", json={field: sent}),
+        await member.get(f"/api/leads?{field}={sent}"),
+        await member.get(f"/api/leads?sort={sent}"),
+        await member.get(f"/api/leads/{sent}"),
+        await member.post("/api/leads/01980a3c-5f6e-7c3a-9d55-000000000000/claim", json={"claimed_by": sent}),
+    ]
+
+    assert {answer.status_code for answer in answers} <= {200, 403, 422}
+    assert [answer.text for answer in answers if "canary" in answer.text or "`z`" in answer.text] == []
+
+
+async def test_a_body_that_cannot_be_read_is_refused_with_its_reason(member: httpx.AsyncClient) -> None:
+    headers = {"Content-Type": "application/json"}
+    answer = await member.post("/api/leads", content=b'{"title": "a\\u0000b"}', headers=headers)
+
+    assert answer.status_code == 400
+    assert answer.json()["detail"].startswith("The body holds a NUL character")
 
 
 BROKEN: list[bytes] = [

@@ -49,6 +49,7 @@ async def test_an_address_nobody_knows_is_a_problem(app: FastAPI) -> None:
 
     assert [a.headers["content-type"] for a in (unknown, wrong)] == ["application/problem+json"] * 2
     assert [a.status_code for a in (unknown, wrong)] == [404, 405]
+    assert wrong.headers["allow"] == "GET, POST"
     assert named.headers["x-request-id"] == "abc-1"
     assert len(odd.headers["x-request-id"]) == 32
 

@@ -29,7 +29,7 @@ AsOf = Annotated[
     BeforeValidator(lambda text: text.replace(" ", "+") if isinstance(text, str) else text),
     Query(description="An instant that has passed, such as 2026-03-02T09:15:00Z: the lead as it was then."),
 ]
-Sort = Annotated[str, Query(description=listing.SORT_NOTE)]
+Sort = Annotated[str, Query(description=listing.SORT_NOTE, json_schema_extra={"enum": list(lead_list.ORDERS)})]
 Fields = Annotated[str | None, Query(max_length=2000, description=listing.FIELDS_NOTE)]
 Count = Annotated[lead_list.Counting | None, Query(description=listing.COUNT_NOTE)]
 

@@ -20,13 +20,13 @@ def _email(text: str) -> str:
     try:
         found = canonical_email(text)
     except Unreadable as exc:
-        raise ValueError(str(exc)) from None
+        raise ValueError(exc.plain) from None
     if found is None:
         raise ValueError("It is an e-mail address, such as noor@voorbeeld.nl.")
     return found
 
 
-Email = Annotated[str, Field(max_length=320), AfterValidator(_email)]
+Email = Annotated[str, Field(max_length=320, json_schema_extra={"format": "email"}), AfterValidator(_email)]
 
 
 Role = Literal["operator", "admin", "member", "viewer", "cron"]

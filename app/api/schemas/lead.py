@@ -11,6 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field, WithJsonSchema, create_model
 from app.api.schemas.shape import Body, Name, Shown, example
 from app.domain import policy
 from app.domain.ladder import STATUS_LADDER
+from app.sync.edit import AMOUNT_LIMIT, KEY_LIMIT, NOTE_LIMIT
 
 _TEXT: Final = {"type": "string", "maxLength": 10_000}
 _SCHEMAS: Final[dict[str, dict[str, Any]]] = {
@@ -19,7 +20,7 @@ _SCHEMAS: Final[dict[str, dict[str, Any]]] = {
     "date": {"type": "string", "format": "date"},
     "boolean": {"type": "boolean"},
     "integer": {"type": "integer"},
-    "number": {"type": "number"},
+    "number": {"type": "number", "exclusiveMinimum": -AMOUNT_LIMIT, "exclusiveMaximum": AMOUNT_LIMIT},
     "status": {"type": "string", "enum": list(STATUS_LADDER)},
     "set": {"type": "array", "items": {"type": "string"}},
     "object": {"type": "object", "additionalProperties": True},
@@ -59,7 +60,7 @@ _AT: Final = "2026-03-02T09:15:00.000Z"
 
 def _field(row: policy.Field, *, writing: bool) -> tuple[Any, Any]:
     schema = dict(_SCHEMAS.get(row.kind, _TEXT))
-    never_empty = (row.name in policy.DEFAULTS and not writing) or row.name == "status"
+    never_empty = (row.name in policy.COUNTERS and not writing) or row.name == "status"
     shape = schema if never_empty else {"anyOf": [schema, {"type": "null"}]}
     note = f"{row.group[0].upper()}{row.group[1:]}: {row.reason}."
     extra = {} if row.user == "read-write" else {"readOnly": True}
@@ -67,8 +68,8 @@ def _field(row: policy.Field, *, writing: bool) -> tuple[Any, Any]:
     return Annotated[Any, WithJsonSchema(shape | extra)], Field(default, description=note)
 
 
-def _object(note: str, *, writing: bool) -> tuple[Any, Any]:
-    schema = {"anyOf": [_SCHEMAS["object"], {"type": "null"}]} if writing else _SCHEMAS["object"]
+def _object(note: str, *, writing: bool, **names: Any) -> tuple[Any, Any]:
+    schema = {"anyOf": [_SCHEMAS["object"] | names, {"type": "null"}]} if writing else _SCHEMAS["object"]
     return Annotated[Any, WithJsonSchema(schema)], Field(None if writing else ..., description=note)
 
 
@@ -132,7 +133,7 @@ LeadFields: type[LeadBody] = create_model(
         if name in policy.WRITABLE and name != "metadata"
     },
     metadata=_object("Merged key by key (RFC 7396).", writing=True),
-    custom=_object(_CUSTOM, writing=True),
+    custom=_object(_CUSTOM, writing=True, propertyNames={"maxLength": KEY_LIMIT, "pattern": r"\S"}),
 )  # type: ignore[call-overload]
 LeadFields.model_config["json_schema_extra"] = {
     "additionalProperties": False,
@@ -161,6 +162,7 @@ class Claim(Body):
     claimed_by: str | None = Field(
         None,
         description="An e-mail address; by default the person the key acts for. Naming another needs an admin key.",
+        json_schema_extra={"anyOf": [{"type": "string", "format": "email"}, {"type": "null"}]},
     )
 
 
@@ -168,7 +170,11 @@ class Note(Body):
     """A note."""
 
     model_config = example(text="Belde terug, wil een offerte.")
-    text: str = Field(description="Up to 20,000 characters.", max_length=1_000_000)
+    text: str = Field(
+        description="Up to 20,000 characters.",
+        max_length=1_000_000,
+        json_schema_extra={"maxLength": NOTE_LIMIT, "minLength": 1, "pattern": r"\S"},
+    )
 
 
 class Membership(Body):

@@ -41,4 +41,4 @@ def _named(text: str) -> str:
     return text.strip()
 
 
-Name = Annotated[str, Field(min_length=1, max_length=200), AfterValidator(_named)]
+Name = Annotated[str, Field(min_length=1, max_length=200, json_schema_extra={"pattern": r"\S"}), AfterValidator(_named)]
