@@ -26,6 +26,7 @@ from app.api.routes import (
     instantly,
     keys,
     leads,
+    merging,
     plans,
     runs,
     stories,
@@ -41,7 +42,7 @@ VERSION = "0.1.0"
 ROUTERS = (
     # before leads, whose ids would match as well
     exports, duplicates,
-    leads, bulk, working, stories, events, sync, runs, waiting, plans, decisions, instantly, admin_sync,
+    leads, merging, bulk, working, stories, events, sync, runs, waiting, plans, decisions, instantly, admin_sync,
     connections, keys, workspaces, system,
 )  # fmt: skip
 #: Headers a browser's code may read.

@@ -33,6 +33,7 @@ from app.sync.ask import NoSuchConnection, NotActive, NothingToSync
 from app.sync.breakers import NotInQuarantine
 from app.sync.decide import MovedOn, NotAConflict
 from app.sync.edit import AlreadyClaimed, Gone, InvalidFields, Merged, NotFound, StaleVersion
+from app.sync.merge import NotMerged
 from app.sync.past import NotYetPast, NotYetThere
 from app.sync.preview import NoPlan, PlanChanged
 from app.vault import VaultError
@@ -57,6 +58,7 @@ STATUSES: dict[type[LeadkeeperError], int] = {
     IdentityTaken: 409,
     DuplicateTarget: 409,
     AlreadyDecided: 409,
+    NotMerged: 409,
     MovedOn: 409,
     NotActive: 409,
     NothingToSync: 409,

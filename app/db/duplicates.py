@@ -142,6 +142,16 @@ async def settle(tx: Tx, a: UUID, b: UUID, why: str, actor: str) -> None:
     )  # fmt: skip
 
 
+async def part_ways(tx: Tx, a: UUID, b: UUID, actor: str) -> None:
+    """Dismisses the pair of two leads that were merged and are two again: somebody has decided that."""
+    await tx.run(
+        "UPDATE review_item SET state = 'decided', decision = $4, decided_by = $5, decided_at = $6, updated_at = $6,"
+        " version = version + 1 WHERE workspace_id = $1 AND kind = 'candidate' AND state = 'closed'"
+        " AND lead_id = $2 AND field = $3",
+        tx.workspace_id, min(a, b), str(max(a, b)), {"dismissed": True, "why": "unmerged"}, actor, tx.now,
+    )  # fmt: skip
+
+
 def _person(row: Any) -> Person:
     return person(str(row["id"]), row, row["former"] or ())
 

@@ -236,6 +236,20 @@ async def claim_identities(tx: Tx, moves: Sequence[tuple[Lead | None, Lead]]) ->
     await _take(tx, wanted)
 
 
+async def assign(tx: Tx, wanted: Mapping[Identity, str]) -> None:
+    """Gives identities to locked leads, whichever of these leads had them."""
+    order = sorted(wanted)
+    args = ([i.kind for i in order], [i.value for i in order], [UUID(wanted[i]) for i in order])
+    await tx.run(
+        "UPDATE lead_identity i SET lead_id = w.lead_id"
+        " FROM unnest($2::text[], $3::text[], $4::uuid[]) AS w(kind, value, lead_id)"
+        " WHERE i.workspace_id = $1 AND i.kind = w.kind AND i.value = w.value AND i.lead_id = ANY($4)",
+        tx.workspace_id,
+        *args,
+    )
+    await _take(tx, wanted)
+
+
 async def _take(tx: Tx, wanted: Mapping[Identity, str]) -> None:
     if not wanted:
         return
@@ -251,9 +265,12 @@ async def _take(tx: Tx, wanted: Mapping[Identity, str]) -> None:
     if len(rows) == len(order):
         return
     taken = {Identity(row["kind"], row["value"]) for row in rows}
-    lost = next(i for i in order if i not in taken)
-    owner = (await owners(tx, [lost])).get(lost)
-    raise IdentityTaken(lost, UUID(owner) if owner else None)
+    lost = [i for i in order if i not in taken]
+    held = await owners(tx, lost)
+    for identity in lost:
+        # a lead that another one was merged into has that one's identities already
+        if (owner := held.get(identity)) != wanted[identity]:
+            raise IdentityTaken(identity, UUID(owner) if owner else None)
 
 
 async def _keep_aliases(tx: Tx, former: Sequence[tuple[str, str]]) -> None:
@@ -369,6 +386,7 @@ def _changed(before: Lead, after: Lead) -> set[str]:
     """Returns the columns in which two states of a lead differ."""
     # a copy shares every value that was not set
     fields = {name for name, value in after.values.items() if value is not before.values.get(name)}
+    fields |= before.values.keys() - after.values.keys()
     columns = {"custom" if name.startswith("custom.") else name for name in fields}
     columns |= {"note_entries"} if "notes" in fields else set()
     columns |= {"own_counts"} if before.own_counts != after.own_counts else set()

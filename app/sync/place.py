@@ -164,10 +164,11 @@ async def elect(tx: Tx, job: Job, newcomers: Sequence[StoredLink], known: Mappin
         for rival in rivals:
             younger = max(rival, stored, key=lambda s: (s.link.created_at, s.link.key))
             younger.link.writing = False
-            await _note_second(tx, younger)
+            await note_second(tx, younger)
 
 
-async def _note_second(tx: Tx, stored: StoredLink) -> None:
+async def note_second(tx: Tx, stored: StoredLink) -> None:
+    """Shows a person that a lead has a further record, which has no say."""
     evidence = {
         "record": stored.link.key,
         "why": "a further record of the same lead: it is shown but has no say; merge the two there, or archive it",

@@ -129,3 +129,98 @@ async def test_other_candidates_are_not_pairs(team: Clients, member: httpx.Async
         )
 
     assert await _pairs(member) == []
+
+
+async def test_a_merge_is_shown_first_and_the_old_address_leads_to_the_survivor(member: httpx.AsyncClient) -> None:
+    one = await _make(member, **ADA, email="ada@acme.test", title="Countess", campaigns=["Alpha"])
+    other = await _make(
+        member,
+        full_name="A. Lovelace",
+        company_name="Acme",
+        email="a.l@home.test",
+        location="London",
+        campaigns=["Beta"],
+    )
+    await member.post(f"/api/leads/{other}/notes", json={"text": "Met in London."})
+    body = {"other": other, "choices": {"email": "other"}}
+
+    shown = await member.post(f"/api/leads/{one}/merge", json=body)
+    untouched = (await member.get(f"/api/leads/{one}")).json()
+    done = await member.post(f"/api/leads/{one}/merge", json=body | {"dry_run": False})
+    lead = (await member.get(f"/api/leads/{one}")).json()
+    moved = await member.get(f"/api/leads/{other}")
+
+    assert (shown.status_code, shown.json()["done"], untouched["version"]) == (200, False, 1)
+    fields = {field["field"]: field for field in shown.json()["fields"]}
+    assert fields["location"] == {
+        "field": "location", "survivor": None, "other": "London", "value": "London", "side": "other",
+        "rule": "fill_if_empty",
+    }  # fmt: skip
+    assert (fields["email"]["value"], fields["email"]["rule"]) == ("a.l@home.test", "chosen")
+    assert fields["campaigns"]["side"] == "both"
+    assert done.json() == shown.json() | {"done": True}
+    assert {name: lead[name] for name in fields} == {name: field["value"] for name, field in fields.items()}
+    assert (moved.status_code, moved.headers["location"]) == (308, f"/api/leads/{one}")
+
+    taken = await member.post("/api/leads", json={"email": "ada@acme.test"})
+    assert (taken.status_code, taken.json()["lead_id"]) == (409, one)
+    assert [pair["state"] for pair in await _pairs(member, state="merged")] == ["closed"]
+
+
+async def test_an_undone_merge_gives_both_leads_back(member: httpx.AsyncClient) -> None:
+    one = await _make(member, **ADA, email="ada@acme.test", custom={"a": 1})
+    other = await _make(member, full_name="A. Lovelace", email="a.l@home.test", custom={"b": 2}, metadata={"k": 1})
+    before = [(await member.get(f"/api/leads/{lead}")).json() for lead in (one, other)]
+    await member.post(f"/api/leads/{one}/merge", json={"other": other, "dry_run": False})
+
+    undone = await member.post(f"/api/leads/{one}/unmerge")
+    after = [(await member.get(f"/api/leads/{lead}")).json() for lead in (one, other)]
+    again = await member.post(f"/api/leads/{one}/unmerge", json={"other": other})
+    history = (await member.get(f"/api/leads/{other}/history")).json()["items"]
+
+    assert undone.json() == {"survivor": one, "other": other}
+    aside = ("version", "updated_at")
+    assert [{k: v for k, v in lead.items() if k not in aside} for lead in after] == [
+        {k: v for k, v in lead.items() if k not in aside} for lead in before
+    ]
+    assert (again.status_code, again.json()["detail"]) == (
+        409, f"Lead {other} was not merged into {one}: there is nothing to undo.",
+    )  # fmt: skip
+    assert [change["changes"]["merged_into"]["rule"] for change in history[:2]] == [
+        f"unmerge from {one}", f"merge into {one}",
+    ]  # fmt: skip
+
+
+async def test_an_address_that_somebody_else_has_by_now_keeps_a_merge_from_being_undone(
+    member: httpx.AsyncClient,
+) -> None:
+    one = await _make(member, email="ada@acme.test")
+    other = await _make(member, email="a.l@home.test")
+    await member.post(f"/api/leads/{one}/merge", json={"other": other, "dry_run": False})
+    await member.patch(f"/api/leads/{one}", json={"email": "a.l@home.test"})
+
+    refused = await member.post(f"/api/leads/{one}/unmerge")
+
+    assert (refused.status_code, refused.json()["lead_id"]) == (409, one)
+    assert (await member.get(f"/api/leads/{one}")).json()["email"] == "a.l@home.test"
+
+
+async def test_what_cannot_be_merged_is_refused_with_the_reason(team: Clients, others: Clients) -> None:
+    member, stranger = await team.of("member", "noor@team.test"), await others.of("admin", "otto@other.test")
+    one, other = await _make(member, email="a@x.test"), await _make(member, email="b@x.test")
+    foreign = await _make(stranger, email="c@x.test")
+    path = f"/api/leads/{one}/merge"
+
+    itself = await member.post(path, json={"other": one})
+    elsewhere = await member.post(path, json={"other": foreign, "dry_run": False})
+    counted = await member.post(
+        path, json={"other": other, "choices": {"email_open_count": "other", "nonsense": "other"}}
+    )
+    late = await member.post(path, json={"other": other}, headers={"If-Match": '"7"'})
+    await member.delete(f"/api/leads/{other}")
+    gone = await member.post(path, json={"other": other, "dry_run": False})
+
+    assert (itself.status_code, elsewhere.status_code, late.status_code, gone.status_code) == (422, 404, 412, 404)
+    assert [error["pointer"] for error in counted.json()["errors"]] == [
+        "/choices/email_open_count", "/choices/nonsense",
+    ]  # fmt: skip

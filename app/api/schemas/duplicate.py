@@ -8,7 +8,7 @@ from uuid import UUID
 
 from pydantic import Field
 
-from app.api.schemas.shape import Shown, example
+from app.api.schemas.shape import Body, Shown, example
 
 _ID: Final = "01980a3c-5f6e-7c3a-9d55-0c8f4f2f6a10"
 _OTHER: Final = "01980a3c-5f6e-7c3a-9d55-0c8f4f2f6a11"
@@ -82,3 +82,83 @@ class Scan(Shown):
     leads: int = Field(description="Leads that were compared with all others.")
     pairs: int = Field(description="Pairs among them that are not dismissed, new ones and known ones.")
     next_cursor: str | None = Field(description="Send it as `cursor` to go on; null: every lead was compared.")
+
+
+class MergeRequest(Body):
+    """Which lead is merged into the one in the path, and what it gives."""
+
+    model_config = example(other=_OTHER, dry_run=True, choices={"title": "other"})
+    other: UUID = Field(description="It becomes a tombstone; its address answers with the survivor's.")
+    dry_run: bool = Field(True, description="Only say what the merge would do; false does it.")
+    choices: dict[str, Literal["survivor", "other"]] = Field(
+        {}, max_length=100, description="Whose value a field takes; what is left out follows the policy."
+    )
+
+
+class FieldMerge(Shown):
+    """What one field of the survivor will be."""
+
+    field: str
+    survivor: Any
+    other: Any
+    value: Any
+    side: Literal["survivor", "other", "both"] = Field(description="Whose value it is.")
+    rule: str
+
+
+class MovingRecord(Shown):
+    """A record that will belong to the survivor."""
+
+    connection_id: UUID
+    record: str
+    stops: bool = Field(description="The survivor has a record there already: this one is only shown from now on.")
+
+
+class CellWrite(Shown):
+    """A cell that will be written there."""
+
+    connection_id: UUID
+    record: str
+    field: str
+    old: Any
+    new: Any
+
+
+_MERGED: Final[dict[str, Any]] = {
+    "survivor": _ID, "other": _OTHER, "done": False,
+    "fields": [
+        {"field": "title", "survivor": None, "other": "Inkoper", "value": "Inkoper", "side": "other",
+         "rule": "fill_if_empty"},
+    ],
+    "records": [{"connection_id": _ID, "record": "recB9xTqLmNpRs2Vw", "stops": True}],
+    "writes": [
+        {"connection_id": _ID, "record": "recA1xTqLmNpRs2Vw", "field": "title", "old": None, "new": "Inkoper"},
+    ],
+}  # fmt: skip
+
+
+class MergeResult(Shown):
+    """What a merge does, or did."""
+
+    model_config = example(**_MERGED)
+    survivor: UUID
+    other: UUID
+    done: bool
+    fields: list[FieldMerge]
+    records: list[MovingRecord]
+    writes: list[CellWrite] = Field(description="Cells that differ from what is there and will be written next.")
+
+
+class UnmergeRequest(Body):
+    """Which merge to undo."""
+
+    model_config = example(other=_OTHER)
+    other: UUID | None = Field(None, description="The lead that was merged; by default the one merged last.")
+
+
+class Unmerged(Shown):
+    """Two leads again."""
+
+    model_config = example(survivor=_ID, other=_OTHER)
+    survivor: UUID
+    other: UUID

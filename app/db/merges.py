@@ -1,0 +1,215 @@
+"""Merges of leads: what moves from one lead to the other, and what it takes to move it back.
+
+Both leads are locked by the caller. History rows are never moved: they say what happened to the lead they belong to.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+from uuid import UUID
+
+from app.db.ids import new_id
+from app.db.session import Tx
+from app.domain.lead import Lead, Origin
+from app.domain.policy import Source
+from app.domain.values import JSON
+
+_NEXT = (
+    "updated_at = $3, version = version + 1, sync_version = sync_version + 1,"
+    " changed_xid = pg_current_xact_id()::text::bigint"
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Merge:
+    """One merge that was not undone."""
+
+    id: UUID
+    survivor_id: UUID
+    loser_id: UUID
+    survivor_before: Lead
+    survivor_after: Lead
+    loser_before: Lead
+    moved: dict[str, Any]
+
+
+async def move(
+    tx: Tx, loser: UUID, survivor: UUID, *, stopping: Collection[UUID], emails: Sequence[JSON]
+) -> dict[str, JSON]:
+    """Gives everything of one lead to another; returns what moved.
+
+    Links among `stopping` have no say any more; `emails`, the addresses of both leads, stay known.
+    """
+    both = (tx.workspace_id, loser, survivor)
+    links = await tx.all("SELECT id, writing FROM link WHERE workspace_id = $1 AND lead_id = $2 ORDER BY id", *both[:2])
+    await tx.run(
+        "UPDATE link SET lead_id = $3, writing = writing AND id <> ALL($4), push_due = push_due AND id <> ALL($4),"
+        " dirty = dirty OR (writing AND id <> ALL($4)), reconciled_version = -1"
+        " WHERE workspace_id = $1 AND lead_id = $2",
+        *both, list(stopping),
+    )  # fmt: skip
+    await tx.run(
+        "UPDATE review_item SET lead_id = $3 WHERE workspace_id = $1 AND lead_id = $2 AND link_id IS NOT NULL", *both
+    )
+    identities = await tx.all(
+        "UPDATE lead_identity SET lead_id = $3 WHERE workspace_id = $1 AND lead_id = $2 RETURNING kind, value", *both
+    )
+    aliases = await tx.all(
+        "DELETE FROM lead_alias WHERE workspace_id = $1 AND lead_id = $2 RETURNING email, created_at", *both[:2]
+    )
+    added = await tx.all(
+        "INSERT INTO lead_alias (workspace_id, lead_id, email, created_at)"
+        " SELECT DISTINCT l.workspace_id, l.id, e.email, $3::timestamptz FROM lead l, unnest($4::text[]) AS e(email)"
+        " WHERE l.workspace_id = $1 AND l.id = $2 AND e.email IS NOT NULL AND e.email IS DISTINCT FROM l.email"
+        " ON CONFLICT DO NOTHING RETURNING email",
+        tx.workspace_id, survivor, tx.now, [*(row["email"] for row in aliases), *emails],
+    )  # fmt: skip
+    activities = await tx.all(
+        # what happened to both at one version has one key
+        "UPDATE activity SET lead_id = $3, dedupe_key = $2::text || ' ' || dedupe_key"
+        " WHERE workspace_id = $1 AND lead_id = $2 RETURNING id",
+        *both,
+    )
+    return {
+        "links": {str(row["id"]): row["writing"] for row in links},
+        "identities": sorted([row["kind"], row["value"]] for row in identities),
+        "aliases": sorted([row["email"], row["created_at"].isoformat()] for row in aliases),
+        "aliases_added": sorted(row["email"] for row in added),
+        "activities": sorted(str(row["id"]) for row in activities),
+    }
+
+
+async def move_back(tx: Tx, merge: Merge, link_ids: Collection[UUID]) -> None:
+    """Gives back what moved; links only if they are still the survivor's (`link_ids`)."""
+    both = (tx.workspace_id, merge.survivor_id, merge.loser_id)
+    speaking = [UUID(link_id) for link_id, writing in merge.moved["links"].items() if writing]
+    await tx.run(
+        "UPDATE link SET lead_id = $3, writing = writing OR (id = ANY($5) AND gone_at IS NULL),"
+        " dirty = gone_at IS NULL AND ended_at IS NULL, reconciled_version = -1"
+        " WHERE workspace_id = $1 AND lead_id = $2 AND id = ANY($4)",
+        *both, list(link_ids), speaking,
+    )  # fmt: skip
+    await tx.run(
+        "UPDATE review_item SET lead_id = $3 WHERE workspace_id = $1 AND lead_id = $2 AND link_id = ANY($4)",
+        *both, list(link_ids),
+    )  # fmt: skip
+    kinds, values = [i[0] for i in merge.moved["identities"]], [i[1] for i in merge.moved["identities"]]
+    await tx.run(
+        "UPDATE lead_identity i SET lead_id = $3 FROM unnest($4::text[], $5::text[]) AS m(kind, value)"
+        " WHERE i.workspace_id = $1 AND i.lead_id = $2 AND i.kind = m.kind AND i.value = m.value",
+        *both, kinds, values,
+    )  # fmt: skip
+    await tx.run(
+        "DELETE FROM lead_alias WHERE workspace_id = $1 AND lead_id = $2 AND email = ANY($3)",
+        *both[:2], merge.moved["aliases_added"],
+    )  # fmt: skip
+    await tx.run(
+        "INSERT INTO lead_alias (workspace_id, lead_id, email, created_at)"
+        " SELECT $1, $2, * FROM unnest($3::text[], $4::text[]::timestamptz[]) ON CONFLICT DO NOTHING",
+        tx.workspace_id,
+        merge.loser_id,
+        [email for email, _ in merge.moved["aliases"]],
+        [at for _, at in merge.moved["aliases"]],
+    )
+    await tx.run(
+        "UPDATE activity SET lead_id = $3, dedupe_key = substr(dedupe_key, 38)"
+        " WHERE workspace_id = $1 AND lead_id = $2 AND id = ANY($4)",
+        *both, [UUID(activity) for activity in merge.moved["activities"]],
+    )  # fmt: skip
+
+
+async def bury(tx: Tx, loser: Lead, survivor: UUID, *, actor: str) -> None:
+    """Makes a lead the tombstone of a merged one."""
+    lead_id = UUID(loser.id)
+    await tx.run(
+        f"UPDATE lead SET deleted_at = $3, merged_into = $4, {_NEXT} WHERE workspace_id = $1 AND id = $2",
+        tx.workspace_id, lead_id, tx.now, survivor,
+    )  # fmt: skip
+    await tx.run("DELETE FROM lead_block WHERE workspace_id = $1 AND lead_id = $2", tx.workspace_id, lead_id)
+    await _note(tx, loser, (None, str(survivor)), f"merge into {survivor}", actor)
+
+
+async def unearth(tx: Tx, loser: Lead, survivor: UUID, *, actor: str) -> None:
+    """Makes the tombstone of a merged lead a lead again."""
+    await tx.run(
+        f"UPDATE lead SET deleted_at = NULL, merged_into = NULL, {_NEXT} WHERE workspace_id = $1 AND id = $2",
+        tx.workspace_id, UUID(loser.id), tx.now,
+    )  # fmt: skip
+    await _note(tx, loser, (str(survivor), None), f"unmerge from {survivor}", actor)
+
+
+async def _note(tx: Tx, lead: Lead, into: tuple[str | None, str | None], rule: str, actor: str) -> None:
+    old, new = into
+    changes = {
+        "deleted": {"old": old is not None, "new": new is not None, "rule": rule},
+        "merged_into": {"old": old, "new": new, "rule": rule},
+    }
+    await tx.run(
+        "INSERT INTO lead_change (workspace_id, id, lead_id, version, source, actor, changes, at, xid)"
+        " VALUES ($1, $2, $3, $4, 'user', $5, $6, $7, pg_current_xact_id()::text::bigint)",
+        tx.workspace_id, new_id(), UUID(lead.id), lead.version + 1, actor, changes, tx.now,
+    )  # fmt: skip
+
+
+async def keep(tx: Tx, survivor: Lead, loser: Lead, after: Lead, moved: Mapping[str, JSON], *, actor: str) -> None:
+    """Remembers a merge."""
+    await tx.run(
+        "INSERT INTO lead_merge (workspace_id, id, survivor_id, loser_id, survivor_before, loser_before,"
+        " survivor_after, moved, actor, at) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)",
+        tx.workspace_id, new_id(), UUID(survivor.id), UUID(loser.id), _dump(survivor), _dump(loser), _dump(after),
+        dict(moved), actor, tx.now,
+    )  # fmt: skip
+
+
+async def find(tx: Tx, survivor: UUID, loser: UUID | None) -> Merge | None:
+    """Returns the newest merge into a lead that was not undone, or the one of this other lead."""
+    row = await tx.one(
+        "SELECT * FROM lead_merge WHERE workspace_id = $1 AND survivor_id = $2 AND undone_at IS NULL"
+        " AND ($3::uuid IS NULL OR loser_id = $3) ORDER BY at DESC, id DESC LIMIT 1",
+        tx.workspace_id, survivor, loser,
+    )  # fmt: skip
+    if row is None:
+        return None
+    return Merge(
+        id=row["id"],
+        survivor_id=row["survivor_id"],
+        loser_id=row["loser_id"],
+        survivor_before=_load(row["survivor_id"], row["survivor_before"]),
+        survivor_after=_load(row["survivor_id"], row["survivor_after"]),
+        loser_before=_load(row["loser_id"], row["loser_before"]),
+        moved=row["moved"],
+    )
+
+
+async def undone(tx: Tx, merge_id: UUID) -> None:
+    """Notes that a merge was undone."""
+    await tx.run(
+        "UPDATE lead_merge SET undone_at = $3 WHERE workspace_id = $1 AND id = $2", tx.workspace_id, merge_id, tx.now
+    )
+
+
+def _dump(lead: Lead) -> dict[str, JSON]:
+    return {
+        "values": lead.values,
+        "cleared": sorted(lead.cleared),
+        "untouched": sorted(lead.untouched),
+        "derived": sorted(lead.derived),
+        "origins": {name: list(origin) for name, origin in lead.origins.items()},
+        "positive_at": lead.positive_at,
+        "own_counts": lead.own_counts,
+    }
+
+
+def _load(lead_id: UUID, kept: Mapping[str, Any]) -> Lead:
+    return Lead(
+        id=str(lead_id),
+        values=kept["values"],
+        cleared=frozenset(kept["cleared"]),
+        untouched=frozenset(kept["untouched"]),
+        derived=frozenset(kept["derived"]),
+        origins={name: Origin(Source(source), via, at) for name, (source, via, at) in kept["origins"].items()},
+        positive_at=kept["positive_at"],
+        own_counts=kept["own_counts"],
+    )

@@ -1,0 +1,236 @@
+"""Merge: two leads that are one person become one, and can be made two again.
+
+Everything of the other lead moves to the survivor; the other one is left as a tombstone that names it. Where both have
+a record at a two-way connection, the survivor's record goes on speaking and the other one is only shown.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+from uuid import UUID
+
+from app.db import connections, duplicates, history, leads, link_work, links, merges, reviews
+from app.db.links import StoredLink
+from app.db.session import Tx
+from app.domain import policy, survivorship
+from app.domain.identity import Identity, strong
+from app.domain.lead import Action, Lead, Origin, SetField
+from app.domain.merge import State
+from app.domain.plan import drafted
+from app.domain.policy import Source
+from app.domain.survivorship import Decision, Side
+from app.domain.values import JSON
+from app.errors import LeadkeeperError
+from app.sync.edit import FieldProblem, Gone, InvalidFields, Merged, NotFound, StaleVersion
+from app.sync.job import instant
+from app.sync.place import note_second
+
+
+class NotMerged(LeadkeeperError):
+    """No other lead was merged into this one."""
+
+    def __init__(self, lead_id: UUID, other: UUID | None) -> None:
+        which = f"lead {other}" if other else "no other lead"
+        verb = "was not" if other else "was"
+        super().__init__(f"{which[0].upper()}{which[1:]} {verb} merged into {lead_id}: there is nothing to undo.")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Preview:
+    """What a merge does: every field, the records that move and those that stop writing, the cells to be written."""
+
+    fields: Sequence[Decision]
+    moves: Sequence[StoredLink]
+    stops: Sequence[StoredLink]
+    #: (link, field, what the record shows, what it will show)
+    writes: Sequence[tuple[StoredLink, str, JSON, JSON]]
+
+
+async def merge(
+    tx: Tx,
+    lead_id: UUID,
+    other_id: UUID,
+    *,
+    choices: Mapping[str, Side],
+    actor: str,
+    dry_run: bool,
+    version: int | None = None,
+) -> Preview:
+    """Merges the other lead into this one, or says what that would do.
+
+    Raises:
+        NotFound, Gone, Merged, StaleVersion, InvalidFields
+    """
+    _check(lead_id, other_id, choices)
+    stored = await leads.lock(tx, [lead_id, other_id])
+    survivor, other = _there(stored, lead_id), _there(stored, other_id)
+    if version is not None and version != survivor.version:
+        raise StaleVersion(survivor.version)
+    decisions = survivorship.decide(survivor, other, choices)
+    after, actions = survivorship.merged(survivor, other, decisions, instant(tx.now))
+    known = {c.id: c for c in await connections.every(tx)}
+    found = await links.of_leads(tx, [lead_id, other_id], {c.id: c.view for c in known.values()})
+    stops = _rivals(found, lead_id, {i for i, c in known.items() if c.pushes})
+    moves = [s for s in found if s.lead_id == other_id]
+    preview = Preview(
+        fields=decisions,
+        moves=moves,
+        stops=stops,
+        writes=_writes(after, [s for s in found if s not in stops and not s.ended and not s.gone]),
+    )
+    if not dry_run:
+        await _apply(tx, survivor, other, after, actions, preview, actor)
+    return preview
+
+
+def _check(lead_id: UUID, other_id: UUID, choices: Mapping[str, Side]) -> None:
+    if lead_id == other_id:
+        raise InvalidFields([FieldProblem("other", "It is the same lead: name the other one.")])
+    problems = [
+        FieldProblem(f"choices.{name}", "There is nothing to choose here: name a field that people edit, not a union.")
+        for name in choices
+        if not survivorship.choosable(name)
+    ]
+    if problems:
+        raise InvalidFields(problems)
+
+
+def _there(stored: Mapping[UUID, leads.Stored], lead_id: UUID) -> Lead:
+    found = stored.get(lead_id)
+    if found is None:
+        raise NotFound(lead_id)
+    if found.merged_into is not None:
+        raise Merged(found.merged_into)
+    if found.lead.deleted:
+        raise Gone(lead_id)
+    return found.lead
+
+
+def _rivals(found: Iterable[StoredLink], survivor: UUID, two_way: Iterable[UUID]) -> list[StoredLink]:
+    """Returns the other lead's links that lose their say: the survivor has a record there that speaks."""
+    every = [s for s in found if s.link.writing and not s.gone and not s.ended]
+    spoken = {s.connection_id for s in every if s.lead_id == survivor and not s.is_new} & set(two_way)
+    return [s for s in every if s.lead_id != survivor and s.connection_id in spoken]
+
+
+def _writes(after: Lead, found: Sequence[StoredLink]) -> list[tuple[StoredLink, str, JSON, JSON]]:
+    """Returns the cells that will be written: what the next plan makes pending."""
+    lead = after.copy()
+    lead.sync_version += 1
+    draft = drafted(lead, [s.link for s in found])
+    if draft is None:
+        return []
+    return [
+        (s, name, s.link.observed.get(name), draft.lead.values.get(name))
+        for s in found
+        for name, cell in draft.links[s.link.id].cells.items()
+        if cell.state is State.PENDING and s.link.writing
+    ]
+
+
+async def _apply(
+    tx: Tx, survivor: Lead, other: Lead, after: Lead, actions: list[Action], preview: Preview, actor: str
+) -> None:
+    survivor_id, other_id = UUID(survivor.id), UUID(other.id)
+    # a record that was only planned is not needed where the other lead has a real one
+    planned = [s for s in preview.moves if s.is_new and not s.attempts]
+    await link_work.remove(tx, [UUID(s.link.id) for s in planned])
+    await leads.save(tx, [(survivor, after)])
+    moved = await merges.move(
+        tx,
+        other_id,
+        survivor_id,
+        stopping=[UUID(s.link.id) for s in preview.stops],
+        emails=[survivor.values.get("email"), other.values.get("email")],
+    )
+    await merges.bury(tx, other, survivor_id, actor=actor)
+    await merges.keep(tx, survivor, other, after, moved, actor=actor)
+    for stored in preview.stops:
+        stored.lead_id = survivor_id
+        await note_second(tx, stored)
+    after.version = survivor.version + 1
+    await history.record(tx, [(after, after.version, actions)], source=Source.USER.value, actor=actor)
+    await _log(tx, survivor_id, "merged", after.version, actor, other_id)
+    await duplicates.settle(tx, survivor_id, other_id, "merged", actor)
+    await duplicates.block(tx, await duplicates.people(tx, [survivor_id]), anew=True)
+
+
+async def unmerge(tx: Tx, lead_id: UUID, other_id: UUID | None, *, actor: str, version: int | None = None) -> UUID:
+    """Makes two leads of one again, the newest merge first unless `other_id` names one; returns the other lead's id.
+
+    Raises:
+        NotFound, Gone, Merged, StaleVersion, NotMerged, leads.IdentityTaken
+    """
+    merge = await merges.find(tx, lead_id, other_id)
+    stored = await leads.lock(tx, [lead_id] if merge is None else [lead_id, merge.loser_id])
+    now = _there(stored, lead_id)
+    if version is not None and version != now.version:
+        raise StaleVersion(now.version)
+    # looked for again under the lock: somebody may have undone it meanwhile
+    merge = None if merge is None else await merges.find(tx, lead_id, merge.loser_id)
+    if merge is None:
+        raise NotMerged(lead_id, other_id)
+    buried = stored[merge.loser_id].lead
+    every = await connections.every(tx)
+    found = await links.of_leads(tx, [lead_id], {c.id: c.view for c in every})
+    back = [s for s in found if s.link.id in merge.moved["links"]]
+    stay = [s for s in found if s.link.id not in merge.moved["links"]]
+    survivor, other = survivorship.split(
+        now,
+        merge.survivor_before,
+        merge.survivor_after,
+        merge.loser_before,
+        [s.link for s in back],
+        [str(s.connection_id) for s in stay],
+    )
+    survivorship.count(survivor, [s.link for s in stay])
+    survivorship.count(other, [s.link for s in back])
+    other.version, other.sync_version, other.deleted = buried.version, buried.sync_version, False
+    await merges.move_back(tx, merge, [UUID(s.link.id) for s in back])
+    await merges.unearth(tx, buried, lead_id, actor=actor)
+    await _take_back(tx, survivor, other)
+    await leads.save(tx, [(now, survivor), (buried, other)])
+    await _record(tx, now, survivor, f"unmerge of {merge.loser_id}", actor)
+    await _log(tx, lead_id, "unmerged", now.version + 1, actor, merge.loser_id)
+    for s in back:
+        why = "the two leads are two again"
+        await reviews.close(tx, "candidate", link_id=UUID(s.link.id), field="second record", why=why)
+    await merges.undone(tx, merge.id)
+    await duplicates.part_ways(tx, lead_id, merge.loser_id, actor)
+    await duplicates.block(tx, await duplicates.people(tx, [lead_id, merge.loser_id]), anew=True)
+    return merge.loser_id
+
+
+async def _take_back(tx: Tx, survivor: Lead, other: Lead) -> None:
+    """Gives both leads the identities their values show; raises `IdentityTaken` where somebody else has one by now."""
+    wanted: dict[Identity, str] = {}
+    for lead in (other, survivor):
+        for identity in strong(lead.values):
+            if wanted.setdefault(identity, lead.id) != lead.id:
+                raise leads.IdentityTaken(identity, UUID(survivor.id))
+    owned = await leads.owners(tx, wanted)
+    ours = {survivor.id, other.id}
+    for identity, owner in owned.items():
+        if owner not in ours:
+            raise leads.IdentityTaken(identity, UUID(owner))
+    await leads.assign(tx, wanted)
+
+
+async def _record(tx: Tx, before: Lead, after: Lead, rule: str, actor: str) -> None:
+    person = Origin(Source.USER, None, instant(tx.now))
+    names = [n for n in {**before.values, **after.values} if before.values.get(n) != after.values.get(n)]
+    actions: list[Action] = [
+        SetField(
+            field=name, value=after.values.get(name), old=before.values.get(name), rule=rule,
+            origin=after.origins.get(name, person),
+        )
+        for name in names if name in policy.FIELDS or name.startswith("custom.")
+    ]  # fmt: skip
+    await history.record(tx, [(after, before.version + 1, actions)], source=Source.USER.value, actor=actor)
+
+
+async def _log(tx: Tx, lead_id: UUID, kind: str, version: int, actor: str, other: UUID) -> None:
+    detail: dict[str, Any] = {"other": str(other)}
+    await history.log(tx, [(lead_id, kind, tx.now, actor, detail, f"{kind}:{version}")])
