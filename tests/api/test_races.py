@@ -67,6 +67,17 @@ async def test_twenty_clients_with_one_idempotency_key_have_one_effect(member: h
     assert (await member.get(path)).json()["notes"] == "Once."
 
 
+async def test_a_hundred_creates_with_one_idempotency_key_make_one_lead(member: httpx.AsyncClient) -> None:
+    ask = {"json": {"email": "a@x.test"}, "headers": {"Idempotency-Key": "k5"}}
+
+    answers = await asyncio.gather(*(member.post("/api/leads", **ask) for _ in range(100)))  # type: ignore[arg-type]
+
+    assert {(a.status_code, a.content, a.headers["location"]) for a in answers} == {
+        (201, answers[0].content, answers[0].headers["location"])
+    }
+    assert (await member.get("/api/leads?count=exact")).json()["count"] == 1
+
+
 async def test_a_failed_request_leaves_its_idempotency_key_free(member: httpx.AsyncClient) -> None:
     key = {"Idempotency-Key": "k2"}
     refused = await member.post("/api/leads", json={"email": "nonsense"}, headers=key)
