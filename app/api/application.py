@@ -11,6 +11,7 @@ from fastapi_offline import FastAPIOffline
 from starlette.middleware.cors import CORSMiddleware
 
 from app.api import describe, errors
+from app.api.counted import Counted
 from app.api.edge import Compressed, Edge
 from app.api.gate import Gatekeeper
 from app.api.live import Feeds
@@ -29,6 +30,7 @@ from app.api.routes import (
     merging,
     plans,
     runs,
+    stats,
     stories,
     sync,
     system,
@@ -42,7 +44,7 @@ VERSION = "0.1.0"
 ROUTERS = (
     # before leads, whose ids would match as well
     exports, duplicates,
-    leads, merging, bulk, working, stories, events, sync, runs, waiting, plans, decisions, instantly, admin_sync,
+    leads, merging, bulk, working, stories, events, sync, runs, waiting, plans, decisions, stats, instantly, admin_sync,
     connections, keys, workspaces, system,
 )  # fmt: skip
 #: Headers a browser's code may read.
@@ -86,6 +88,7 @@ def attach(app: FastAPI, runtime: Runtime) -> Gatekeeper:
     app.state.runtime = runtime
     app.state.gatekeeper = Gatekeeper(runtime)
     app.state.exports = asyncio.Semaphore(exports.AT_ONCE)
+    app.state.lead_stats = Counted()
     app.state.feeds = Feeds(runtime.db)
     gatekeeper: Gatekeeper = app.state.gatekeeper
     return gatekeeper

@@ -36,6 +36,7 @@ TAGS: Final = [
     {"name": "sync", "description": "Start syncs, follow runs, see what waits."},
     {"name": "plans", "description": "See what a sync would do, then apply it."},
     {"name": "decisions", "description": "Conflicts and quarantined changes that wait for a person."},
+    {"name": "statistics", "description": "What the leads are, and what the syncs do."},
     {"name": "instantly", "description": "Read Instantly."},
     {"name": "admin sync", "description": "For the portal's button and for a cron."},
     {"name": "connections", "description": "Which accounts of which providers, and how they are kept in agreement."},
