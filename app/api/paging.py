@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import re
 from collections.abc import Mapping, Sequence
 from datetime import date, datetime
 from typing import Annotated, Any
@@ -23,6 +24,8 @@ BothWays = Annotated[
 ]
 #: What a cursor's list is marked with where the page ends before its keys.
 _BACK = "<"
+#: A query without anything that must be quoted.
+_PLAIN = re.compile(r"[\w.~%&=,\-+:\[\]]*", re.ASCII)
 
 
 def encode(of: str, keys: Sequence[Any] | None) -> str | None:
@@ -69,12 +72,11 @@ def link(request: Request, following: str | None, before: str | None = None) -> 
     ways = [(cursor, rel) for cursor, rel in ((following, "next"), (before, "prev")) if cursor is not None]
     if not ways:
         return {}
-    query = [(name, value) for name, value in request.query_params.multi_items() if name != "cursor"]
-    return {
-        "Link": ", ".join(
-            f'<{request.url.path}?{urlencode([*query, ("cursor", cursor)])}>; rel="{rel}"' for cursor, rel in ways
-        )
-    }
+    # a cursor needs no quoting, and the rest is taken as it came where nothing in it could end the header's <…>
+    query = request.url.query if _PLAIN.fullmatch(request.url.query) else urlencode(request.query_params.multi_items())
+    kept = "".join(f"{part}&" for part in query.split("&") if part and not part.startswith("cursor="))
+    path = request.url.path
+    return {"Link": ", ".join(f'<{path}?{kept}cursor={cursor}>; rel="{rel}"' for cursor, rel in ways)}
 
 
 def after(of: str, rows: Sequence[Mapping[str, Any]], limit: int, *names: str) -> str | None:

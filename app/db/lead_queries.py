@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from functools import lru_cache
 from typing import Any, Final
 from uuid import UUID
 
@@ -30,7 +31,8 @@ def column(name: str) -> str:
 COLUMNS: Final = {name: column(name) for name in ("id", "version", *policy.FIELDS, *BESIDES[2:])}
 
 
-def columns(fields: Collection[str] | None = None) -> str:
+@lru_cache(maxsize=256)
+def columns(fields: frozenset[str] | None = None) -> str:
     """Returns what to select of `lead l` to show it: everything, or the id and some fields."""
     return ", ".join(sql for name, sql in COLUMNS.items() if fields is None or name == "id" or name in fields)
 

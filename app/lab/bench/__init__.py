@@ -18,6 +18,7 @@ from app.lab.bench.dedupe import dedupe
 from app.lab.bench.export import export
 from app.lab.bench.figure import Bench, Figure, Measure, show
 from app.lab.bench.idle import delta_idle
+from app.lab.bench.lists import lists, search
 from app.lab.bench.memory import memory
 from app.lab.bench.merge import merge
 from app.lab.bench.page import page
@@ -41,6 +42,8 @@ FIGURES: dict[str, tuple[Measure, float]] = {
     "quota": (quota, 420),
     "calls": (calls, 300),
     "read": (read, 180),
+    "list": (lists, 420),
+    "search": (search, 420),
     "export": (export, 420),
     "memory": (memory, 480),
     "cold": (cold, 240),

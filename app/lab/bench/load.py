@@ -77,3 +77,27 @@ async def load(port: int, paths: Sequence[str], headers: Mapping[str, str], *, c
         await loop.create_connection(lambda done=done: _Line(next_request, done), "127.0.0.1", port)  # type: ignore[misc]
     await asyncio.gather(*finished)
     return sent / (perf_counter() - started)
+
+
+async def latencies(port: int, paths: Sequence[str], headers: Mapping[str, str], count: int) -> list[float]:
+    """Returns the seconds of each of so many requests, sent by one client one after the other."""
+    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    found = []
+    for number in range(count):
+        started = perf_counter()
+        await ask(reader, writer, paths[number % len(paths)], headers)
+        found.append(perf_counter() - started)
+    writer.close()
+    return found
+
+
+async def ask(
+    reader: asyncio.StreamReader, writer: asyncio.StreamWriter, path: str, headers: Mapping[str, str]
+) -> bytes:
+    """Sends one request on a connection and returns the answer's body."""
+    more = "".join(f"{name}: {value}\r\n" for name, value in headers.items())
+    writer.write(f"GET {path} HTTP/1.1\r\nHost: bench\r\n{more}\r\n".encode())
+    head = (await reader.readuntil(b"\r\n\r\n")).lower()
+    if not head.startswith(b"http/1.1 200"):
+        raise Stopped(head[:300].decode(errors="replace"))
+    return await reader.readexactly(int(head.partition(b"content-length:")[2].partition(b"\r\n")[0]))

@@ -82,6 +82,8 @@ class Rig:
         self.folder.chmod(0o711)
         self._servers: dict[bool, embedded.EmbeddedPostgres] = {}
         self._numbers = itertools.count(1)
+        #: what several figures share, because it takes long to make
+        self.kept: dict[str, Any] = {}
 
     async def database(self, *, durable: bool) -> Urls:
         """Makes a migrated database on a server with stock settings, or on one that trades safety for speed."""
