@@ -4,7 +4,7 @@ PYTHON ?= python3
 PYTEST := $(PY) -m pytest -n 2 --dist worksteal
 
 .DEFAULT_GOAL := help
-.PHONY: help demo serve test test-fast check bench simulate openapi lock clean
+.PHONY: help demo serve test test-fast check client-check bench simulate openapi lock clean
 
 help:  ## this list
 	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-12s %s\n", $$1, $$2}' Makefile
@@ -35,6 +35,9 @@ check: .venv/installed  ## formatting, ruff, mypy strict, import contracts
 	$(PY) -m ruff check --quiet .
 	$(PY) -m mypy --no-error-summary
 	.venv/bin/lint-imports --config pyproject.toml --no-logo
+
+client-check: .venv/installed  ## generate a TypeScript client from the document, compile it strictly, use it (needs npm)
+	$(PY) -m tests.client
 
 bench: .venv/installed  ## measure (ONLY=name for one figure)
 	$(PY) -m app.cli bench $(if $(ONLY),--only $(ONLY))

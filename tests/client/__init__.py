@@ -1,0 +1,1 @@
+"""A TypeScript client made from the document, compiled and used."""
