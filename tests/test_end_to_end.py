@@ -25,7 +25,7 @@ from app.vault import new_key
 from tests.conftest import Urls
 from tests.sync.conftest import COLUMNS, KEY, TOKEN
 
-PATIENCE = 12.0
+PATIENCE = 60.0
 
 
 @pytest.fixture
