@@ -28,6 +28,8 @@ from app.db.session import Database, DatabaseUnavailable, Tenant
 log = structlog.get_logger()
 #: Seconds between two looks for news, and between two signs of life on a quiet stream.
 LOOK_EVERY, HEARTBEAT = 1.0, 15.0
+#: Seconds a listener may take to accept a piece.
+PATIENCE = 30.0
 #: Events read at once, and kept for those who listen.
 PAGE, KEPT = 500, 4096
 #: Streams a key may have open at a time, and a process.
@@ -142,8 +144,11 @@ class Feed:
 class Feeds:
     """The feeds of one app."""
 
-    def __init__(self, db: Database, *, look_every: float = LOOK_EVERY, kept: int = KEPT) -> None:
+    def __init__(
+        self, db: Database, *, look_every: float = LOOK_EVERY, kept: int = KEPT, patience: float = PATIENCE
+    ) -> None:
         self._db = db
+        self.patience = patience
         self._look_every = look_every
         self._kept = kept
         self._turns = asyncio.Semaphore(AT_A_TIME)

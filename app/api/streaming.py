@@ -15,8 +15,6 @@ from app.api.live import Feed, Feeds
 from app.db.session import DatabaseUnavailable
 
 log = structlog.get_logger()
-#: Seconds a listener may take to accept a piece.
-SLOW = 30.0
 AWAY = b": the database does not answer: connect again with the last id to go on\n\n"
 
 
@@ -25,16 +23,13 @@ class EventStream(Response):
 
     media_type = "text/event-stream"
 
-    def __init__(
-        self, feeds: Feeds, caller: Caller, tell: Callable[[Feed], AsyncGenerator[bytes]], *, slow: float = SLOW
-    ) -> None:
+    def __init__(self, feeds: Feeds, caller: Caller, tell: Callable[[Feed], AsyncGenerator[bytes]]) -> None:
         # proxies are told not to collect pieces before they pass them on
         super().__init__(headers={"Cache-Control": "no-store", "X-Accel-Buffering": "no"})
         del self.headers["content-length"]
         self._feeds = feeds
         self._caller = caller
         self._tell = tell
-        self._slow = slow
 
     async def __call__(self, _scope: Scope, receive: Receive, send: Send) -> None:
         """Streams until the story ends, the client leaves, or it takes too long to accept what it is sent."""
@@ -53,7 +48,9 @@ class EventStream(Response):
 
     async def _write(self, pieces: AsyncGenerator[bytes], send: Send) -> None:
         async def piece(body: bytes, *, more: bool = True) -> None:
-            await asyncio.wait_for(send({"type": "http.response.body", "body": body, "more_body": more}), self._slow)
+            await asyncio.wait_for(
+                send({"type": "http.response.body", "body": body, "more_body": more}), self._feeds.patience
+            )
 
         try:
             try:

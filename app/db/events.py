@@ -40,13 +40,15 @@ def _at(column: str) -> str:
     return f"""to_char({column} AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"')"""
 
 
-def _source(kind: Kind, table: str, about: str, shown: Sequence[str], *more: str, parent: str = "NULL::uuid") -> str:
+def _source(
+    kind: Kind, table: str, about: str, shown: Sequence[str], *more: str, parent: str = "NULL::uuid", only: str = "true"
+) -> str:
     pairs = ", ".join([*(f"'{name}', {name}" for name in shown), *more])
-    only = " AND changes <> '{}'" if kind == "lead" else ""
     return (
         f"(SELECT '{kind}' AS kind, xid, id, {about} AS about, {parent} AS parent,"
         f" jsonb_build_object({pairs})::text AS data FROM {table}"
-        f" WHERE workspace_id = $1 AND (xid, id) > ($2, $3) AND (xid, id) <= ($4, $5){only} ORDER BY xid, id LIMIT $6)"
+        f" WHERE workspace_id = $1 AND (xid, id) > ($2, $3) AND (xid, id) <= ($4, $5) AND {only}"
+        " ORDER BY xid, id LIMIT $6)"
     )
 
 
@@ -54,7 +56,13 @@ _READ: Final = " UNION ALL ".join((
     _source(
         "lead", "lead_change", "lead_id", ("lead_id", "version", "source", "actor", "run_id", "connection_id"),
         "'fields', (SELECT jsonb_agg(key ORDER BY key) FROM jsonb_object_keys(changes) AS key)",
-        "'deleted', changes -> 'deleted' -> 'new'", f"'at', {_at('at')}",
+        "'deleted', changes -> 'deleted' -> 'new'", "'erased', false", f"'at', {_at('at')}", only="changes <> '{}'",
+    ),
+    # what else was said of an erased lead is gone
+    _source(
+        "lead", "audit", "(detail ->> 'lead_id')::uuid", ("actor",), "'lead_id', detail ->> 'lead_id'",
+        "'version', NULL, 'source', 'user', 'run_id', NULL, 'connection_id', NULL",
+        "'fields', '[]'::jsonb, 'deleted', true, 'erased', true", f"'at', {_at('at')}", only="action = 'lead.erased'",
     ),
     _source(
         "activity", "activity", "lead_id", ("id", "lead_id", "kind", "actor", "detail"), f"'at', {_at('at')}"

@@ -529,7 +529,10 @@ idempotency_key = _tenant(
 
 audit = _tenant(
     "audit", _id(), _text("actor", null=False), _text("action", null=False), _json("detail"), _at("at", now=True),
+    #: its transaction; a trigger stamps it
+    _big("xid"),
     Index(None, "workspace_id", "at"),
+    Index("audit_erased_idx", "workspace_id", "xid", "id", postgresql_where=text("action = 'lead.erased'")),
 )  # fmt: skip
 
 #: Rows of these tables belong to no single workspace; the app role meets them through grants alone.

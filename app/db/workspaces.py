@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 from uuid import UUID
 
+from app.db import audits
 from app.db.ids import new_id
 from app.db.session import NOBODY, Database, Tenant, Tx
 from app.errors import LeadkeeperError
@@ -17,8 +18,8 @@ class NameTaken(LeadkeeperError):
         super().__init__(str(self.__doc__))
 
 
-async def create(db: Database, name: str | None = None) -> UUID:
-    """Adds a workspace and returns its id; without a name it is called after its id."""
+async def create(db: Database, name: str | None = None, *, made_by: str | None = None) -> UUID:
+    """Adds a workspace and returns its id; without a name it is called after its id. Its audit log says who made it."""
     workspace_id = new_id()
     async with db.transaction(Tenant(workspace_id, "operator")) as tx:
         if not await tx.run(
@@ -28,6 +29,8 @@ async def create(db: Database, name: str | None = None) -> UUID:
             tx.now,
         ):
             raise NameTaken
+        if made_by is not None:
+            await audits.note(tx, made_by, "workspace.created")
     return workspace_id
 
 

@@ -6,6 +6,7 @@ import re
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
+from uuid import UUID
 
 import httpx
 import pytest
@@ -103,6 +104,15 @@ async def test_operators_choose_a_workspace_and_that_is_written_down(team: Clien
     async with team.runtime.db.transaction(Tenant(others.workspace_id)) as tx:
         noted = await tx.all("SELECT actor, action FROM audit")
     assert [tuple(row) for row in noted] == [("operator key", "GET /api/leads")]
+
+
+async def test_who_made_a_workspace_is_written_down_in_it(team: Clients) -> None:
+    operator = await team.of("operator")
+    made = await operator.post("/api/admin/workspaces", json={"name": f"of {team.workspace_id}"})
+
+    async with team.runtime.db.transaction(Tenant(UUID(made.json()["id"]))) as tx:
+        noted = await tx.all("SELECT actor, action FROM audit")
+    assert [tuple(row) for row in noted] == [("operator key", "workspace.created")]
 
 
 async def test_a_key_ends_at_once_when_it_is_revoked(team: Clients, admin: httpx.AsyncClient, app: FastAPI) -> None:

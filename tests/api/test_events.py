@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import random
 from dataclasses import replace
+from datetime import timedelta
 from typing import Any
 from uuid import UUID
 
@@ -13,16 +14,19 @@ import pytest
 from fastapi import FastAPI
 
 from app.api.live import ALTOGETHER, PER_KEY, Feeds
-from app.db import events, leads, reviews, runs
+from app.db import events, keys, leads, reviews, runs
 from app.db.ids import new_id
 from app.db.session import Database, DatabaseUnavailable, Tenant, Tx
 from app.domain.lead import Lead
 from app.main import create_app
 from app.runtime import Runtime
-from tests.api.conftest import Clients
+from app.vault import new_key
+from tests.api.conftest import Clients, browser
 from tests.api.listener import Heard, listening
 
 LOOK_EVERY = 0.02
+#: What every event of a lead says.
+SHOWN = {"lead_id", "version", "source", "actor", "run_id", "connection_id", "fields", "deleted", "erased", "at"}
 
 
 def instance(runtime: Runtime, **options: Any) -> FastAPI:
@@ -77,6 +81,7 @@ async def test_a_change_is_told_with_the_names_of_its_fields_and_without_values(
 
     assert (made.name, made.data["version"], made.data["lead_id"]) == ("lead", 1, path.rpartition("/")[2])
     assert "email" in made.data["fields"]
+    assert set(made.data) == SHOWN
     assert (changed.data["fields"], changed.data["version"], changed.data["deleted"]) == (["title"], 2, None)
     assert noted == {"lead", "activity"}
     assert deleted.data["deleted"] is True
@@ -232,6 +237,34 @@ async def test_a_slow_listener_is_let_go_and_misses_nothing_when_it_comes_back(r
     assert len(told) < 59
 
 
+async def test_a_listener_that_accepts_nothing_for_long_is_let_go(runtime: Runtime, team: Clients) -> None:
+    app, key = instance(runtime, patience=0.05), await team.key("viewer")
+    async with runtime.db.transaction(team.tenant) as tx:
+        lead_id = await lead(tx)
+    async with listening(app, key) as stream, asyncio.timeout(5):
+        ready = await anext(aiter(stream))
+        for version in range(1, 4):
+            async with runtime.db.transaction(team.tenant) as tx:
+                await change(tx, lead_id, version)
+            await asyncio.sleep(LOOK_EVERY * 2)
+        await stream.task
+        again = await missed(app, key, ready.id)
+
+    assert [heard.data.get("version") for heard in again] == [1, 2, 3, None]
+    assert not app.state.feeds._feeds
+
+
+async def test_an_erased_lead_is_to_be_forgotten(live: FastAPI, team: Clients, admin: httpx.AsyncClient) -> None:
+    (start,) = await missed(live, await team.key("viewer"))
+    path = (await admin.post("/api/leads", json={"email": "a@x.test"})).headers["location"]
+    assert (await admin.delete(f"{path}?purge=true")).status_code in (200, 204)
+    told = await missed(live, await team.key("viewer"), start.id)
+
+    assert [(heard.name, heard.data.get("erased")) for heard in told] == [("lead", True), ("ready", None)]
+    assert told[0].data["lead_id"] == path.rpartition("/")[2]
+    assert set(told[0].data) == SHOWN
+
+
 async def test_many_missed_events_come_in_pages(live: FastAPI, team: Clients) -> None:
     (start,) = await missed(live, await team.key("viewer"))
     async with team.runtime.db.transaction(team.tenant) as tx:
@@ -263,6 +296,22 @@ async def test_a_revoked_key_hears_nothing_more(live: FastAPI, team: Clients, ad
     assert rest == []
     assert revoked.comments == ["this key has expired or was revoked"]
     assert b"event: lead" not in revoked.body
+
+
+async def test_a_key_that_expires_is_refused_from_then_on_and_ends_its_stream(live: FastAPI, team: Clients) -> None:
+    secret, prefix, hashed = new_key()
+    async with team.runtime.db.transaction(team.tenant) as tx:
+        until = tx.now + timedelta(seconds=1)
+        await keys.create(tx, name="x", role="viewer", prefix=prefix, key_hash=hashed, expires_at=until)
+        kept = await tx.value("SELECT string_agg(k::text, ' ') FROM api_key k")
+    async with listening(live, secret) as stream, asyncio.timeout(5):
+        told = [heard.name async for heard in stream]
+    async with browser(live, {"X-API-Key": secret}) as client:
+        refused = await client.get("/api/leads")
+
+    assert (told, stream.comments) == (["ready"], ["this key has expired or was revoked"])
+    assert refused.status_code == 401
+    assert secret not in kept
 
 
 async def test_a_server_that_leaves_ends_its_streams_and_takes_no_more(live: FastAPI, team: Clients) -> None:
@@ -370,3 +419,4 @@ async def test_the_events_are_read_by_index(runtime: Runtime, team: Clients) -> 
 
     for table in ("lead_change", "activity", "sync_run", "review_item"):
         assert f"{table}_workspace_id_xid_id_idx" in plan
+    assert "audit_erased_idx" in plan

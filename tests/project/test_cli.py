@@ -21,8 +21,8 @@ from typer.testing import CliRunner
 
 from app.cli import app, first_start
 from app.cli.console import names
-from app.db import connections, targets
-from app.db.session import Tenant
+from app.db import connections, keys, targets, workspaces
+from app.db.session import Database, Tenant
 from app.lab.servers import free_socket
 from app.lab.transport import InProcess
 from app.log import configure
@@ -33,6 +33,7 @@ from app.sandbox.instantly import InstantlySandbox
 from app.sandbox.seed import seed_demo
 from app.settings import Settings, SettingsError
 from app.sync import adjust
+from app.vault import new_key
 from tests.conftest import Urls, execute
 from tests.project.conftest import ROOT
 
@@ -176,8 +177,17 @@ def test_a_port_that_is_taken_is_one_sentence(leadkeeper: Leadkeeper) -> None:
 
 
 @pytest.mark.slow
+async def _key(urls: Urls) -> str:
+    secret, prefix, hashed = new_key()
+    db = await Database.open(urls.app)
+    async with db.transaction(Tenant(await workspaces.create(db))) as tx:
+        await keys.create(tx, name="x", role="viewer", prefix=prefix, key_hash=hashed)
+    await db.close()
+    return secret
+
+
 async def test_the_service_starts_answers_and_ends_when_told(urls: Urls, tmp_path: Path) -> None:
-    """SIGTERM ends it in order, with exit code 0."""
+    """SIGTERM ends it in order, streams of events too, with exit code 0."""
     with contextlib.closing(socket.socket()) as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
@@ -193,11 +203,19 @@ async def test_the_service_starts_answers_and_ends_when_told(urls: Urls, tmp_pat
                 ready = await client.get("/readyz")
             await asyncio.sleep(0.1)
         refused = await client.get("/api/leads")
-    process.send_signal(signal.SIGTERM)
+        key = await _key(urls)
+        async with client.stream("GET", "/api/events", headers={"X-API-Key": key}) as stream:
+            pieces = stream.aiter_text()
+            heard = await anext(pieces)
+            process.send_signal(signal.SIGTERM)
+            async with asyncio.timeout(5):
+                heard += "".join([piece async for piece in pieces])
     _, said = await asyncio.wait_for(process.communicate(), 20)
 
     assert (ready and ready.status_code, refused.status_code) == (200, 401), said
     assert process.returncode == 0, said
+    assert "event: ready" in heard
+    assert "this server is leaving" in heard
     assert f"Leadkeeper listens on http://127.0.0.1:{port}" in said.decode()
 
 

@@ -32,7 +32,7 @@ _EVENT_ID: Final = "2f1.01980a3c5f6e7c3a9d550c8f4f2f6a10"
 _EXAMPLE: Final = (
     f'id: {_EVENT_ID}\nevent: lead\ndata: {{"at": "2026-03-02T09:15:00.000Z", "actor": "noor@voorbeeld.nl",'
     f' "fields": ["status"], "run_id": null, "source": "user", "deleted": null, "lead_id": "{_ID}", "version": 8,'
-    ' "connection_id": null}\n\n'
+    ' "erased": false, "connection_id": null}\n\n'
 )
 _RUN_EXAMPLE: Final = f'id: running\nevent: run\ndata: {{"id": "{_ID}", "state": "running", "parts": []}}\n\n'
 
@@ -57,7 +57,7 @@ async def follow(
     wait: Wait = None,
 ) -> Response:
     """Server-sent events: `lead` (a new version, with the names of its fields), `activity` (what happened to a lead),
-    `run` and `review` (as they are now). Read a lead again to see its values.
+    `run` and `review` (as they are now). Read a lead again to see its values; forget one that was `erased`.
 
     `ready` comes first, or after what was missed; `reset` says that the id sent is not known any more: read again what
     you show. A client that sends the id of its last event goes on after it, whichever server it reaches, and misses
