@@ -24,7 +24,7 @@ CANARY = "kanarie4711"
 #: Names in a path that hold no id.
 WORDS = {"name": f"{CANARY}-campaign"}
 #: Fields of a body that hold an id, and what of.
-IN_BODIES = {"id": "lead_id", "lead_ids": "lead_id", "connection": "connection_id"}
+IN_BODIES = {"id": "lead_id", "lead_ids": "lead_id", "other": "other_id", "connection": "connection_id"}
 _ID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 #: From the beginning of time.
 EVERYTHING = f"0.{UUID(int=0).hex}"
@@ -75,6 +75,7 @@ async def theirs(others: Clients, wanted: dict[str, Any]) -> Theirs:
         return str(answer.json()["id"])
 
     lead = await made("/api/leads", {"email": f"{CANARY}@leads.test", "full_name": CANARY, "campaigns": [CANARY]})
+    other = await made("/api/leads", {"email": f"{CANARY}@more.test"})
     deleted = await made("/api/leads", {"email": f"{CANARY}@deleted.test"})
     assert (await client.post(f"/api/leads/{lead}/notes", json={"text": CANARY})).status_code == 201
     assert (await client.delete(f"/api/leads/{deleted}")).status_code == 204
@@ -93,6 +94,8 @@ async def theirs(others: Clients, wanted: dict[str, Any]) -> Theirs:
         "workspace_id": [str(others.workspace_id)],
         # the same by the names that queries have for them
         "connection": [connection],
+        # a lead that no path names
+        "other_id": [other],
     })  # fmt: skip
 
 
@@ -196,8 +199,11 @@ async def test_another_workspaces_ids_in_bodies_are_not_there_either(team: Clien
     plan = await client.post("/api/sync/plans", json={"connection": connection})
     sync = await client.post("/api/sync/bidirectional", json={"connection": connection})
     listed = await client.get(f"/api/sync/runs?connection={connection}")
+    mine = (await client.post("/api/leads", json={"email": "a@x.test"})).headers["location"]
+    merged = [await client.post(f"{mine}/merge", json={"other": one}) for one in theirs.of("lead_id")]
 
     assert (plan.status_code, sync.status_code, listed.json()["items"]) == (404, 404, [])
+    assert [answer.status_code for answer in merged] == [404, 404], merged[0].text
 
 
 def test_a_parameter_nobody_has_thought_of_is_asked_for() -> None:
