@@ -71,6 +71,34 @@ def _change(action: SetField, earlier: Mapping[str, JSON] | None) -> dict[str, J
     return change
 
 
+async def record_end(
+    tx: Tx,
+    leads: Sequence[Lead],
+    *,
+    deleted: bool,
+    source: str,
+    actor: str | None = None,
+    run_id: UUID | None = None,
+    connection_id: UUID | None = None,
+) -> None:
+    """Writes down, in the history and in the activity log, that locked leads were deleted or came back."""
+    changes = {"deleted": {"old": not deleted, "new": deleted, "rule": "delete" if deleted else "restore"}}
+    await tx.many(
+        "INSERT INTO lead_change (workspace_id, id, lead_id, version, source, actor, run_id, connection_id, changes,"
+        " at, xid) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, pg_current_xact_id()::text::bigint)",
+        [
+            (tx.workspace_id, new_id(), UUID(lead.id), lead.version + 1, source, actor, run_id, connection_id, changes,
+             tx.now)
+            for lead in leads
+        ],
+    )  # fmt: skip
+    kind = "deleted" if deleted else "restored"
+    await log(
+        tx,
+        [(UUID(lead.id), kind, tx.now, actor, {"source": source}, f"{kind}:{lead.version + 1}") for lead in leads],
+    )
+
+
 async def log(tx: Tx, entries: Sequence[tuple[UUID, str, Any, str | None, Mapping[str, JSON], str]]) -> None:
     """Adds activities: (lead, kind, at, actor, detail, dedupe key); one that is known already is left as it is."""
     await tx.many(
@@ -105,28 +133,4 @@ async def settle_attempts(tx: Tx, ids: Sequence[UUID], outcome: str, error: str 
         list(ids),
         outcome,
         error,
-    )
-
-
-async def of_lead(tx: Tx, lead_id: UUID, limit: int, before: int | None = None) -> list[Any]:
-    """Returns the history of a lead, the newest version first."""
-    return await tx.all(
-        "SELECT id, version, source, actor, run_id, connection_id, changes, refused, at FROM lead_change"
-        " WHERE workspace_id = $1 AND lead_id = $2 AND ($4::bigint IS NULL OR version < $4)"
-        " ORDER BY version DESC, id DESC LIMIT $3",
-        tx.workspace_id,
-        lead_id,
-        limit,
-        before,
-    )
-
-
-async def activities(tx: Tx, lead_id: UUID, limit: int) -> list[Any]:
-    """Returns what happened to a lead, the newest first."""
-    return await tx.all(
-        "SELECT id, kind, at, actor, detail FROM activity WHERE workspace_id = $1 AND lead_id = $2"
-        " ORDER BY at DESC, id DESC LIMIT $3",
-        tx.workspace_id,
-        lead_id,
-        limit,
     )

@@ -91,10 +91,10 @@ async def changes_after(tx: Tx, lead_id: UUID, at: datetime) -> list[Any]:
     )
 
 
-async def state_before(tx: Tx, lead_id: UUID, version: int) -> tuple[Any, set[str]]:
-    """Returns the last change below a version, or None, and the fields of `custom` that had been set by then."""
-    last = await tx.one(
-        "SELECT version, at FROM lead_change WHERE workspace_id = $1 AND lead_id = $2 AND version < $3"
+async def state_before(tx: Tx, lead_id: UUID, version: int) -> tuple[datetime | None, set[str]]:
+    """Returns when the last change below a version was, or None, and which fields of `custom` had been set by then."""
+    last = await tx.value(
+        "SELECT at FROM lead_change WHERE workspace_id = $1 AND lead_id = $2 AND version < $3"
         " AND changes <> '{}' ORDER BY version DESC, id DESC LIMIT 1",
         tx.workspace_id, lead_id, version,
     )  # fmt: skip

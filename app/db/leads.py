@@ -9,8 +9,8 @@ from decimal import Decimal
 from typing import Any
 from uuid import UUID
 
+from app.db import history
 from app.db.horizon import horizon
-from app.db.ids import new_id
 from app.db.session import Tx
 from app.domain import notes, policy
 from app.domain.identity import Identity, moved, strong
@@ -179,15 +179,9 @@ async def tombstone(
     )
     for table in ("lead_identity", "lead_block"):
         await tx.run(f"DELETE FROM {table} WHERE workspace_id = $1 AND lead_id = ANY($2)", tx.workspace_id, ids)
-    await tx.many(
-        "INSERT INTO lead_change (workspace_id, id, lead_id, version, source, actor, run_id, connection_id, changes,"
-        " at, xid) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, pg_current_xact_id()::text::bigint)",
-        [
-            (tx.workspace_id, new_id(), UUID(lead.id), lead.version + 1, source, actor, run_id, connection_id,
-             {"deleted": {"old": False, "new": True, "rule": "delete"}}, tx.now)
-            for lead in ended
-        ],
-    )  # fmt: skip
+    await history.record_end(
+        tx, ended, deleted=True, source=source, actor=actor, run_id=run_id, connection_id=connection_id
+    )
 
 
 async def revive(tx: Tx, lead: Lead, *, source: str, actor: str) -> None:
@@ -200,12 +194,7 @@ async def revive(tx: Tx, lead: Lead, *, source: str, actor: str) -> None:
         UUID(lead.id),
         tx.now,
     )
-    await tx.run(
-        "INSERT INTO lead_change (workspace_id, id, lead_id, version, source, actor, changes, at, xid)"
-        " VALUES ($1, $2, $3, $4, $5, $6, $7, $8, pg_current_xact_id()::text::bigint)",
-        tx.workspace_id, new_id(), UUID(lead.id), lead.version + 1, source, actor,
-        {"deleted": {"old": True, "new": False, "rule": "restore"}}, tx.now,
-    )  # fmt: skip
+    await history.record_end(tx, [lead], deleted=False, source=source, actor=actor)
 
 
 async def claim_identities(tx: Tx, moves: Sequence[tuple[Lead | None, Lead]]) -> None:

@@ -49,8 +49,8 @@ async def as_of(tx: Tx, lead_id: UUID, at: datetime) -> dict[str, JSON]:
     if later := await lead_queries.changes_after(tx, lead_id, at):
         last, keys = await lead_queries.state_before(tx, lead_id, later[-1]["version"])
         shown = rewind(shown, [row["changes"] for row in later], keys)
-        shown["version"] = last["version"] if last else 1
-        shown["updated_at"] = instant(last["at"]) if last else shown["created_at"]
+        shown["version"] = later[-1]["version"] - 1
+        shown["updated_at"] = shown["created_at"] if last is None else instant(last)
     deleted, survivor = shown.pop("deleted"), shown.pop("merged_into")
     if survivor:
         raise Merged(UUID(str(survivor)))

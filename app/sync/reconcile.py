@@ -7,7 +7,7 @@ its link, and the rest goes on.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from uuid import UUID
 
@@ -24,7 +24,7 @@ from app.domain import filters, identity
 from app.domain.identity import Identity, strong
 from app.domain.lead import Action, CloseConflict, Connection, Lead, OpenConflict, Refuse, SetCell, SetField
 from app.domain.plan import drafted
-from app.domain.values import MISSING
+from app.domain.values import JSON, MISSING
 from app.sync import breakers, duplicates, place
 from app.sync.job import Cancelled, Job
 from app.sync.place import Placement
@@ -205,23 +205,33 @@ async def _write(
 
 
 async def log_moves(tx: Tx, recorded: Sequence[tuple[Lead, int, Sequence[Action]]], *, actor: str) -> None:
-    """Adds to the activity log what a person wants to see there: new and revised notes, claims, status moves."""
-    rows = []
-    for lead, version, actions in recorded:
-        for action in actions:
-            if not isinstance(action, SetField) or action.old == action.value:
-                continue
-            if action.field == "notes":
-                old = {e[0]: e[1] for e in action.old or []}
-                for key, text, *_ in action.value or []:
-                    if old.get(key) != text:
-                        kind = "note.revised" if key in old else "note.added"
-                        detail = {"text": text} | ({"was": old[key]} if key in old else {})
-                        rows.append((UUID(lead.id), kind, tx.now, actor, detail, f"note:{key}:{version}"))
-            elif action.field in ("status", "claimed_by"):
-                detail = {"old": action.old, "new": action.value, "rule": action.rule}
-                rows.append((UUID(lead.id), action.field, tx.now, actor, detail, f"{action.field}:{version}"))
+    """Adds to the activity log what a person wants to see there: notes, claims, moves of status and campaigns."""
+    rows = [
+        (UUID(lead.id), kind, tx.now, actor, detail, f"{key}:{version}")
+        for lead, version, actions in recorded
+        for action in actions
+        if isinstance(action, SetField) and action.old != action.value
+        for kind, detail, key in _moves(action)
+    ]
     await history.log(tx, rows)
+
+
+def _moves(action: SetField) -> Iterator[tuple[str, dict[str, JSON], str]]:
+    """Yields what a change is in the activity log: its kind, the detail, and what tells it apart in its version."""
+    match action.field:
+        case "notes":
+            old = {e[0]: e[1] for e in action.old or []}
+            for key, text, *_ in action.value or []:
+                if old.get(key) != text:
+                    kind = "note.revised" if key in old else "note.added"
+                    yield kind, {"text": text} | ({"was": old[key]} if key in old else {}), f"note:{key}"
+        case "status" | "claimed_by":
+            yield action.field, {"old": action.old, "new": action.value, "rule": action.rule}, action.field
+        case "campaigns":
+            was, now = set(action.old or ()), set(action.value or ())
+            for kind, names in (("campaign.joined", now - was), ("campaign.left", was - now)):
+                for name in sorted(names):
+                    yield kind, {"campaign": name}, f"{kind}:{name}"
 
 
 async def _note_conflicts(

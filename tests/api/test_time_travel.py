@@ -122,3 +122,54 @@ async def test_a_change_that_waited_for_the_lead_is_later_than_the_one_it_waited
 
     assert (await client.get(path, params={"as_of": at.isoformat()})).json()["title"] == "one"
     assert (await client.get(path, params={"as_of": second["updated_at"]})).json()["title"] == "three"
+
+
+async def test_before_a_merge_both_leads_are_there_and_after_it_one_leads_to_the_other(
+    member: httpx.AsyncClient,
+) -> None:
+    made = [
+        await member.post("/api/leads", json=fields)
+        for fields in ({"email": "a@x.test", "title": "CTO"}, {"full_name": "Noor de Vries", "phone": "+31301234567"})
+    ]
+    one, two = (m.headers["location"] for m in made)
+    before = [m.json() for m in made]
+    merged = await member.post(f"{one}/merge", json={"other": before[1]["id"], "dry_run": False})
+    assert merged.status_code == 200, merged.text
+    after = (await member.get(one)).json()
+    await member.patch(one, json={"title": "CEO"})
+
+    then = [await member.get(path, params={"as_of": before[1]["updated_at"]}) for path in (one, two)]
+    since = [await member.get(path, params={"as_of": after["updated_at"]}) for path in (one, two)]
+
+    assert [t.json() for t in then] == before
+    assert since[0].json() == after
+    assert (since[1].status_code, since[1].headers["location"]) == (308, one)
+
+
+async def test_the_activity_log_tells_everything_a_person_did_page_by_page(team: Clients) -> None:
+    client = await team.of("member", "noor@team.test")
+    path = (await client.post("/api/leads", json={"email": "a@x.test"})).headers["location"]
+    await client.post(f"{path}/notes", json={"text": "Belde terug."})
+    await client.patch(path, json={"notes": "Belde later terug."})
+    await client.post(f"{path}/claim")
+    await client.post(f"{path}/unclaim")
+    await client.patch(path, json={"status": "replied", "campaigns": ["Fair", "Spring"]})
+    await client.patch(path, json={"campaigns": ["Spring"]})
+    await client.patch(path, json={"title": "CTO"})
+    await client.delete(path)
+    await client.post(f"{path}/restore")
+
+    kinds, cursor = [], None
+    while True:
+        answer = await client.get(f"{path}/activity", params={"limit": 2} | ({"cursor": cursor} if cursor else {}))
+        kinds += [(item["kind"], item["actor"]) for item in answer.json()["items"]]
+        if (cursor := answer.json()["next_cursor"]) is None:
+            break
+        assert 'rel="next"' in answer.headers["link"]
+
+    assert {actor for _, actor in kinds} == {"noor@team.test"}
+    assert sorted(kind for kind, _ in kinds) == [
+        "campaign.joined", "campaign.joined", "campaign.left", "claimed_by", "claimed_by", "deleted", "note.added",
+        "note.revised", "restored", "status",
+    ]  # fmt: skip
+    assert [kind for kind, _ in kinds][:3] == ["restored", "deleted", "campaign.left"]

@@ -46,7 +46,11 @@ async def history(
 async def activity(
     request: Request, tx: Session, lead_id: UUID, limit: paging.Limit = 50, cursor: paging.Cursor = None
 ) -> Response:
-    """What happened to the lead, the newest first: notes, claims, status moves, what prospects did."""
+    """What happened to the lead, the newest first: notes, claims, moves of status and campaigns, merges, deletions.
+
+    By `kind`: note.added, note.revised, claimed_by, status, campaign.joined, campaign.left, merged, unmerged, deleted,
+    restored. Every other field's changes are in the history.
+    """
     name = f"activity {lead_id}"
     await present(tx, lead_id)
     before = paging.decode(name, cursor, [datetime, UUID])
