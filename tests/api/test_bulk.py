@@ -9,6 +9,9 @@ from typing import Any
 import httpx
 import pytest
 
+from app.db.session import Unstorable
+from app.sync import bulk
+from app.sync.bulk import Operation
 from tests.api.conftest import Clients
 
 UNKNOWN = "01980a3c-5f6e-7c3a-9d55-000000000000"
@@ -78,6 +81,18 @@ async def test_one_that_cannot_be_done_stops_no_other(
     assert pointer is None or [e["pointer"] for e in problem["errors"]] == [pointer]
     for made in (done["items"][0], done["items"][2]):
         assert (await member.get(f"/api/leads/{made['id']}")).status_code == 200
+
+
+async def test_a_value_the_database_cannot_hold_is_found_among_the_others(team: Clients) -> None:
+    wanted = [Operation(op="create", fields={"email": f"p{i}@x.test"}) for i in range(9)]
+    wanted[6] = Operation(op="create", fields={"email": "p6@x.test", "custom": {"k": "a\x00"}})
+
+    async with team.runtime.db.transaction(team.tenant) as tx:
+        done = await bulk.run(tx, wanted, actor="ann@team.test")
+
+    assert [isinstance(outcome.error, Unstorable) for outcome in done] == [i == 6 for i in range(9)]
+    async with team.runtime.db.transaction(team.tenant) as tx:
+        assert await tx.value("SELECT count(*) FROM lead") == 8
 
 
 async def test_a_stale_version_and_a_taken_address_say_what_is_there(member: httpx.AsyncClient) -> None:
