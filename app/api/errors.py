@@ -227,8 +227,10 @@ async def _http(request: Request, exc: Exception) -> Response:
 
 def _methods(request: Request) -> list[str]:
     """Returns every method an address knows; a route only knows its own."""
-    routes = [route for route in request.app.routes if isinstance(route, Route)]
     path = request.scope["path"]
+    routes = [route for route in request.app.routes if isinstance(route, Route)]
+    # an address that is named in full is no id, whatever the pattern of ids says
+    routes = [route for route in routes if route.path == path] or routes
     return sorted({method for route in routes if route.path_regex.match(path) for method in route.methods or ()})
 
 

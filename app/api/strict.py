@@ -15,6 +15,8 @@ from fastapi import Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.routing import APIRoute
 from starlette.responses import Response
+from starlette.routing import Match
+from starlette.types import Scope
 
 from app.api import reads
 
@@ -36,12 +38,29 @@ class StrictRequest(Request):
         return self._json
 
 
+def named(app: Any) -> frozenset[str]:
+    """Returns the addresses that routes name in full."""
+    if not hasattr(app.state, "named"):
+        app.state.named = frozenset(
+            route.path for route in app.routes if isinstance(route, APIRoute) and not route.param_convertors
+        )
+    found: frozenset[str] = app.state.named
+    return found
+
+
 class StrictRoute(APIRoute):
     """A route with strict bodies, whose transactions end inside its handler."""
 
     def __init__(self, path: str, endpoint: Callable[..., Any], **declared: Any) -> None:
         super().__init__(path, endpoint, **declared)
         self.app = reads.short_way(self) or self.app
+
+    def matches(self, scope: Scope) -> tuple[Match, Scope]:
+        """Leaves an address that another route names in full, such as /api/leads/bulk, to that one."""
+        found, child = super().matches(scope)
+        if found is Match.FULL and self.param_convertors and scope["path"] in named(scope["app"]):
+            return Match.NONE, {}
+        return found, child
 
     def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
         """Returns the handler."""

@@ -220,3 +220,13 @@ async def test_another_workspaces_leads_are_not_there(
 
     assert [i["status"] for i in done["items"]] == [404, 404, 201]
     assert done["items"][2]["id"] != theirs
+
+
+@pytest.mark.parametrize(("address", "knows"), [("bulk", "POST"), ("export", "GET")])
+async def test_an_address_named_in_full_is_no_leads_id(member: httpx.AsyncClient, address: str, knows: str) -> None:
+    answers = [
+        await member.request(method, f"/api/leads/{address}") for method in ("PUT", "PATCH", "DELETE", "OPTIONS")
+    ]
+
+    assert {(a.status_code, a.headers.get("allow")) for a in answers} == {(405, knows)}
+    assert (await member.put("/api/leads/bulky", json={})).status_code == 422
