@@ -7,6 +7,7 @@ import csv
 import io
 from typing import Any
 
+import asyncpg
 import httpx
 import orjson
 import pytest
@@ -15,6 +16,7 @@ from app.api.errors import Problem
 from app.api.routes import exports as route
 from app.api.streamed import Streamed
 from app.db import exports
+from app.db.session import DatabaseUnavailable
 from app.domain import policy
 from app.lab.servers import serving
 from tests.api.conftest import Clients
@@ -241,3 +243,21 @@ async def test_a_third_export_at_a_time_is_asked_to_come_again(team: Clients) ->
 
     assert (refused.status_code, refused.headers["retry-after"]) == (429, str(route.RETRY))
     assert (await client.get("/api/leads/export")).status_code == 200
+
+
+async def test_an_export_may_take_longer_than_a_statement_and_not_longer_than_its_own_limit(team: Clients) -> None:
+    got: list[bytes] = []
+
+    async def write(piece: bytes) -> None:
+        got.append(piece)
+
+    async with team.runtime.db.transaction(team.tenant) as tx:
+        await tx.run("SET LOCAL statement_timeout = 100")
+        await tx.copy("SELECT 1 FROM pg_sleep($1)", 0.3, to=write, seconds=5, format="csv")
+        with pytest.raises(asyncpg.ReadOnlySQLTransactionError):
+            await tx.run("DELETE FROM lead")
+    with pytest.raises(DatabaseUnavailable):
+        async with team.runtime.db.transaction(team.tenant) as tx:
+            await tx.copy("SELECT 1 FROM pg_sleep($1)", 30, to=write, seconds=1, format="csv")
+
+    assert b"".join(got) == b"1\n"
