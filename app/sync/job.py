@@ -95,23 +95,24 @@ class Job:
         self.total = total if total is not None else self.total
         if self.run_id is None:
             return
-        progress = {"done": self.done, "total": self.total, **self._pace(tx.now)}
+        progress = {"done": self.done, "total": self.total, **pace(self.done, self.total, self.began, tx.now)}
         if not await runs.note(tx, self.run_id, stage=stage, counters=self.counters, progress=progress):
             raise Cancelled
-
-    def _pace(self, now: datetime) -> JSON:
-        """Returns how many a second the stage has done so far, and when it ends if it goes on like this."""
-        seconds = (now - self.began).total_seconds() if self.began else 0.0
-        if seconds <= 0 or not self.done:
-            return {"rate": None, "eta": None}
-        rate = self.done / seconds
-        left = max(0, self.total - self.done) if self.total is not None else None
-        return {"rate": round(rate, 1), "eta": None if left is None else instant(now + timedelta(seconds=left / rate))}
 
     async def views(self, tx: Tx) -> dict[UUID, Connection]:
         """Returns every connection that has a say now: the active ones, and the one being worked."""
         stored = await connections.every(tx)
         return {c.id: c.view for c in stored if c.state == "active" or c.id == self.id}
+
+
+def pace(done: int, total: int | None, began: datetime | None, now: datetime) -> dict[str, JSON]:
+    """Returns how many a second a stage has done so far, and when it ends if it goes on like this."""
+    seconds = (now - began).total_seconds() if began else 0.0
+    if seconds <= 0 or not done:
+        return {"rate": None, "eta": None}
+    rate = done / seconds
+    left = None if total is None else max(0, total - done) / rate
+    return {"rate": round(rate, 1), "eta": None if left is None else instant(now + timedelta(seconds=left))}
 
 
 def instant(value: datetime) -> str:
