@@ -23,7 +23,7 @@ router = APIRouter(
     tags=["a lead's story"],
     route_class=StrictRoute,
     dependencies=[READ],
-    responses=refuses(308, 404),
+    responses=refuses(404),
 )
 
 
@@ -42,7 +42,13 @@ async def history(
     return answer(content, headers=paging.link(request, following))
 
 
-@router.get("/activity", operation_id="getLeadActivity", summary="What happened", response_model=Activities)
+@router.get(
+    "/activity",
+    operation_id="getLeadActivity",
+    summary="What happened",
+    response_model=Activities,
+    responses=refuses(308),
+)
 async def activity(
     request: Request, tx: Session, lead_id: UUID, limit: paging.Limit = 50, cursor: paging.Cursor = None
 ) -> Response:
@@ -60,14 +66,26 @@ async def activity(
     return answer(content, headers=paging.link(request, following))
 
 
-@router.get("/explain", operation_id="explainLead", summary="Why it holds what it holds", response_model=Explanation)
+@router.get(
+    "/explain",
+    operation_id="explainLead",
+    summary="Why it holds what it holds",
+    response_model=Explanation,
+    responses=refuses(308),
+)
 async def explain(tx: Session, lead_id: UUID) -> Response:
     """For every field: value, source, rule, time, losing values, and where each link stands with it."""
     await present(tx, lead_id)
     return answer(Explanation.model_validate(await explaining.explain(tx, lead_id)))
 
 
-@router.get("/links", operation_id="getLeadLinks", summary="Where it stands elsewhere", response_model=LeadLinks)
+@router.get(
+    "/links",
+    operation_id="getLeadLinks",
+    summary="Where it stands elsewhere",
+    response_model=LeadLinks,
+    responses=refuses(308),
+)
 async def links(tx: Session, lead_id: UUID) -> Response:
     """The remote records tied to this lead, what they showed last, and what is under way."""
     await present(tx, lead_id)

@@ -13,6 +13,8 @@ REFUSALS = (
     "Notes are never removed",
     "The key would have expired already",
     "This is no id of an event",
+    "as_of takes an instant that has passed",
+    "There is nothing to choose here",
     "The filter ",
     "There is no such field",
 )
