@@ -83,9 +83,17 @@ async def owners(tx: Tx, identities: Iterable[Identity]) -> dict[Identity, str]:
     return {Identity(row["kind"], row["value"]): str(row["lead_id"]) for row in rows}
 
 
-async def existing(tx: Tx, ids: Iterable[UUID]) -> list[Any]:
-    """Returns those of the ids that are leads."""
-    return await tx.all("SELECT id FROM lead WHERE workspace_id = $1 AND id = ANY($2)", tx.workspace_id, list(ids))
+async def existing(tx: Tx, ids: Iterable[UUID]) -> dict[UUID, UUID]:
+    """Returns, for those of the ids that are leads, which lead each of them is by now: the one it was merged into."""
+    rows = await tx.all(
+        "WITH RECURSIVE f AS (SELECT l.id AS named, l.id, l.merged_into FROM lead l"
+        " WHERE l.workspace_id = $1 AND l.id = ANY($2) UNION ALL SELECT f.named, l.id, l.merged_into FROM f"
+        " JOIN lead l ON l.workspace_id = $1 AND l.id = f.merged_into)"
+        " SELECT named, id FROM f WHERE merged_into IS NULL",
+        tx.workspace_id,
+        list(ids),
+    )
+    return {row["named"]: row["id"] for row in rows}
 
 
 async def changed_in(tx: Tx, xid: int) -> list[UUID]:

@@ -7,7 +7,7 @@ a record at a two-way connection, the survivor's record goes on speaking and the
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 from uuid import UUID
 
@@ -193,6 +193,8 @@ async def unmerge(tx: Tx, lead_id: UUID, other_id: UUID | None, *, actor: str, v
     await _take_back(tx, survivor, other)
     await leads.save(tx, [(now, survivor), (buried, other)])
     await _record(tx, now, survivor, f"unmerge of {merge.loser_id}", actor)
+    # it has come back, which was its version before; this is what has become of it meanwhile
+    await _record(tx, replace(buried, version=buried.version + 1), other, f"unmerge from {lead_id}", actor)
     await _log(tx, lead_id, "unmerged", now.version + 1, actor, merge.loser_id)
     for s in back:
         why = "the two leads are two again"

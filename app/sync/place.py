@@ -97,8 +97,8 @@ async def _leads_named(tx: Tx, records: Sequence[StoredLink]) -> dict[str, UUID]
     for stored in records:
         with contextlib.suppress(ValueError):
             wanted[stored.link.id] = UUID((stored.crm_id or "").strip())
-    known = {row["id"] for row in await leads.existing(tx, wanted.values())} if wanted else set()
-    return {link_id: lead_id for link_id, lead_id in wanted.items() if lead_id in known}
+    known = await leads.existing(tx, wanted.values()) if wanted else {}
+    return {link_id: known[lead_id] for link_id, lead_id in wanted.items() if lead_id in known}
 
 
 async def _ask_who(tx: Tx, stored: StoredLink, lead_ids: Sequence[str]) -> None:

@@ -69,6 +69,20 @@ async def test_a_former_address_gives_somebody_away(member: httpx.AsyncClient) -
     assert (pair["tier"], pair["why"]) == ("email", "The same e-mail address.")
 
 
+async def test_leads_created_in_bulk_or_restored_are_compared_too(member: httpx.AsyncClient) -> None:
+    operations = [{"op": "create", "lead": ADA}, {"op": "create", "lead": ADA}]
+    made = await member.post("/api/leads/bulk", json={"operations": operations})
+    assert made.status_code == 200, made.text
+    assert len(await _pairs(member)) == 1
+
+    third = await _make(member, full_name="Ada Lovelac", company_name="Acme")
+    await member.delete(f"/api/leads/{third}")
+    assert len(await _pairs(member)) == 1
+    await member.post(f"/api/leads/{third}/restore")
+    await member.patch(f"/api/leads/{third}", json={"title": "CTO"})
+    assert len(await _pairs(member)) == 3
+
+
 async def test_a_scan_finds_what_was_there_before_in_parts(team: Clients, member: httpx.AsyncClient) -> None:
     for number in range(3):
         await _make(member, **ADA | {"title": str(number)})

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from typing import Any
 from uuid import UUID
@@ -162,3 +163,56 @@ async def test_a_merge_is_undone_once_and_the_pair_is_not_suggested_again(bench:
     with pytest.raises(merge.NotMerged, match="nothing to undo"):
         await _unmerge(bench, one, other)
     assert not [item for item in await bench.items("candidate") if item["field"] == str(max(one, other))]
+
+
+async def test_a_row_that_names_a_merged_lead_belongs_to_the_survivor(bench: Bench) -> None:
+    one, other, *_, airtable, _ = await _two(bench)
+    await _merge(bench, one, other)
+    copied = bench.row(full_name="Anna B.", crm_id=str(other))
+    await bench.sync(airtable)
+
+    assert (await bench.link(airtable, copied)).lead_id == one
+
+
+async def test_of_merges_and_edits_at_once_each_is_done_or_told_where_the_lead_is(bench: Bench) -> None:
+    one, other, *_ = await _two(bench)
+
+    async def write(number: int) -> None:
+        async with bench.world.runtime.db.transaction(bench.world.tenant) as tx:
+            await edit.add_note(tx, other, f"note {number}", actor="ann@team.test")
+
+    done = await asyncio.gather(
+        *(write(n) for n in range(5)),
+        _merge(bench, one, other),
+        *(write(n) for n in range(5, 10)),
+        _merge(bench, other, one),
+        return_exceptions=True,
+    )
+
+    refused = [outcome for outcome in done if isinstance(outcome, BaseException)]
+    assert all(isinstance(outcome, Merged) for outcome in refused), refused
+    survivor = await bench.value("SELECT id FROM lead WHERE deleted_at IS NULL")
+    assert await bench.value("SELECT array_agg(merged_into) FROM lead WHERE deleted_at IS NOT NULL") == [survivor]
+    entries = await bench.value("SELECT note_entries FROM lead WHERE id = $1", survivor)
+    kept = [entry for entry in entries if entry[1].startswith("note")]
+    assert len(kept) == 10 - sum(
+        isinstance(outcome, BaseException) for n, outcome in enumerate(done) if n not in (5, 11)
+    )
+
+
+async def test_merges_are_undone_in_any_order(bench: Bench) -> None:
+    one, other, *_, airtable, instantly = await _two(bench)
+    bench.row(full_name="Ann Berg", email="third@x.test", title="Owner", phone="0201234567")
+    await bench.sync(airtable)
+    third = UUID((await bench.lead("third@x.test")).id)
+    before = await _state(bench)
+    await _merge(bench, one, other)
+    await _merge(bench, one, third)
+
+    await _unmerge(bench, one, other)
+    await _unmerge(bench, one, third)
+    await bench.sync(airtable, instantly)
+
+    after = await _state(bench)
+    for part in ("leads", "identities", "aliases", "activities"):
+        assert after[part] == before[part], part
