@@ -9,6 +9,8 @@ from uuid import UUID
 from pydantic import Field
 
 from app.api.schemas.shape import Body, Shown, example
+from app.domain.policy import FIELDS
+from app.domain.survivorship import choosable
 
 _ID: Final = "01980a3c-5f6e-7c3a-9d55-0c8f4f2f6a10"
 _OTHER: Final = "01980a3c-5f6e-7c3a-9d55-0c8f4f2f6a11"
@@ -91,7 +93,9 @@ class MergeRequest(Body):
     other: UUID = Field(description="It becomes a tombstone; its address answers with the survivor's.")
     dry_run: bool = Field(True, description="Only say what the merge would do; false does it.")
     choices: dict[str, Literal["survivor", "other"]] = Field(
-        {}, max_length=100, description="Whose value a field takes; what is left out follows the policy."
+        {},
+        description="Whose value a field takes; what is left out follows the policy.",
+        json_schema_extra={"propertyNames": {"enum": [*sorted(filter(choosable, FIELDS))]}},
     )
 
 
