@@ -27,7 +27,7 @@ STAGES: Final = tuple(status for status in STATUS_LADDER if status not in ("new"
 async def leads(request: Request, runtime: Running, caller: Current) -> Response:
     """Leads by status, source, owner and week of creation, the funnel and its conversion.
 
-    One look at every lead, which takes about three seconds at a million of them. The answer is kept for twenty times
+    One look at every lead, which takes a few seconds at a million of them. The answer is kept for twenty times
     as long as it took, a minute at most; `as_of` says when it was counted.
     """
     counted: Counted = request.app.state.lead_stats
