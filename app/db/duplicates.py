@@ -37,8 +37,10 @@ async def people(tx: Tx, lead_ids: Iterable[UUID]) -> list[Person]:
 async def near(tx: Tx, lead_ids: Iterable[UUID]) -> list[Person]:
     """Returns leads, and those that share a blocking key with one of them."""
     rows = await tx.all(
-        f"{_PERSON} AND l.id IN (SELECT k.lead_id FROM lead_block n, LATERAL (SELECT b.lead_id FROM lead_block b"
-        " WHERE b.workspace_id = $1 AND b.key = n.key LIMIT $3) k WHERE n.workspace_id = $1 AND n.lead_id = ANY($2))",
+        # an array, because a plan made while the tables were small would read all of them for every key
+        f"{_PERSON} AND l.id = ANY(ARRAY(SELECT DISTINCT k.lead_id FROM lead_block n, LATERAL ("
+        " SELECT b.lead_id FROM lead_block b WHERE b.workspace_id = $1 AND b.key = n.key ORDER BY b.key, b.lead_id"
+        " LIMIT $3) k WHERE n.workspace_id = $1 AND n.lead_id = ANY($2)))",
         tx.workspace_id,
         list(lead_ids),
         # one more than are compared: a block of that size is left out
