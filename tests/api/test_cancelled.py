@@ -11,6 +11,7 @@ import random
 from collections import Counter
 from collections.abc import AsyncIterator
 from dataclasses import replace
+from statistics import median
 from time import perf_counter
 
 import asyncpg
@@ -111,11 +112,13 @@ async def test_cancelled_requests_leave_no_tenant_no_transaction_and_a_whole_poo
 
 
 async def _usual(client: httpx.AsyncClient, path: str) -> float:
-    """Returns how many seconds a request takes when nobody is in its way."""
-    rng, began = random.Random(1), perf_counter()
+    """Returns how many seconds a request takes when nobody is in its way; a busy moment of the machine is none."""
+    rng, took = random.Random(1), []
     for _ in range(20):
+        began = perf_counter()
         await request(client, path, rng)
-    return (perf_counter() - began) / 20
+        took.append(perf_counter() - began)
+    return min(median(took), 0.02)
 
 
 async def _check_pool(db: Database, urls: Urls, idle: Tenant) -> None:
