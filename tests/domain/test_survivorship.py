@@ -132,3 +132,15 @@ def test_a_split_right_after_a_merge_gives_both_back_as_they_were() -> None:
     first, second = split(after, one, after, other, [], [])
 
     assert (first, second) == (one, other)
+
+
+def test_notes_keys_and_the_positive_answer_go_back_to_whom_they_came_from() -> None:
+    one = _lead("1", notes=[["1", "a", AT, "u"]], metadata={"one": 1})
+    other = _lead("2", metadata={"two": 2}, is_positive_reply=True)
+    other.positive_at = AT
+    after = _merged(one, other)
+
+    first, second = split(after, one, after, other, [], [])
+
+    assert (after.values["is_positive_reply"], after.positive_at) == (True, AT)
+    assert (first, second) == (one, other)
