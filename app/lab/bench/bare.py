@@ -26,7 +26,7 @@ _HERE: Any = object()
 
 
 class Bare:
-    """GET /<lead id>, /list and /search/<words>, with the service's own SQL for lists, and nothing else."""
+    """GET /api/leads/<lead id>, /list and /search/<words>, with the service's own SQL for lists, and nothing else."""
 
     def __init__(self, dsn: str, workspace: str) -> None:
         self._dsn = dsn
@@ -58,7 +58,7 @@ class Bare:
     async def _read(self, connection: Any, path: str) -> bytes:
         _, what, *rest = path.split("/")
         if what not in ("list", "search"):
-            found: str = await connection.fetchval(_ONE, self._id, UUID(what))
+            found: str = await connection.fetchval(_ONE, self._id, UUID(path.rpartition("/")[2]))
             return found.encode()
         sql, *args = self._list
         if what == "search":
