@@ -8,7 +8,6 @@ about the funnel, custom labels neither.
 
 from __future__ import annotations
 
-import hashlib
 import re
 from collections.abc import Callable, Iterable, Mapping
 from functools import lru_cache
@@ -34,9 +33,6 @@ NEGATIVE: Final = frozenset({-1, -2})
 
 #: Lead status codes that forbid further mail.
 SUPPRESSED: Final[Mapping[int, Literal["bounced", "unsubscribed"]]] = {-1: "bounced", -2: "unsubscribed"}
-
-#: Characters of an e-mail address: 64 before the @, 255 after it.
-LONGEST_ADDRESS: Final = 320
 
 #: Fields every lead object carries; without them it says nothing about what they hold.
 ALWAYS_PRESENT: Final = frozenset(
@@ -120,30 +116,11 @@ def suppression(raw: Mapping[str, JSON]) -> Literal["unsubscribed", "bounced"] |
     return SUPPRESSED.get(_code(raw.get("status")) or 0)
 
 
-def link_key(raw: Mapping[str, JSON]) -> str | None:
-    """Is `<campaign>/<lower e-mail>`, what a lead row is unique by; None without an address.
-
-    A lead of a list has the list in the campaign's place, one of neither a dash. What is far longer than an address
-    can be is named by its hash, because a key of any length could not be looked up.
-    """
-    address = _address(raw.get("email"))
-    if address and len(address) > LONGEST_ADDRESS:
-        address = hashlib.sha256(address.encode()).hexdigest()
-    return address and f"{raw.get('campaign') or raw.get('list_id') or '-'}/{address}"
-
-
 def _put(seen: dict[str, JSON], field: str, raw: object, read: Callable[..., JSON]) -> None:
     try:
         seen[field] = read(raw)
     except Unreadable:
         return
-
-
-def _address(raw: JSON) -> str | None:
-    try:
-        return normalize.email(raw)
-    except Unreadable:  # Instantly took it, so it is a key all the same
-        return raw.strip().lower() if isinstance(raw, str) else None
 
 
 def _code(raw: JSON) -> int | None:

@@ -27,7 +27,7 @@ TAKEOVER = 45.0
 CYCLES, MODEL_STEPS = 200, 1_000_000
 #: How many problems of the model are printed, and how one of its episodes is played again.
 SHOWN, REPEAT = 5, "python -c 'from app.lab.model import run; print(*run(SEED).trace, sep=\"\\n\")'"
-#: How many mutants of the domain its tests are tried on. All 3,000 take about an hour.
+#: How many mutants of the domain its tests are tried on. All 3,000 take about an hour and a half.
 MUTANTS = 100
 #: Examples of each law. A hundred thousand take about an hour on one core.
 EXAMPLES = 2_000

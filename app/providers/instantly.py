@@ -40,6 +40,8 @@ from app.providers.base import (
 from app.providers.http import Funnel, OnCall
 
 API_URL: Final = "https://api.instantly.ai"
+#: Characters of an e-mail address: 64 before the @, 255 after it.
+LONGEST_ADDRESS: Final = 320
 #: Instantly allows 100 a second and 6,000 a minute to the whole workspace, which other tools use as well.
 WORKSPACE_RATE: Final = 30.0
 #: seconds nobody is served after a 429
@@ -232,8 +234,9 @@ def _fitting(answer: Answer, is_asked_for: Callable[[dict[str, JSON]], bool]) ->
 
 def _record(item: dict[str, JSON]) -> Record:
     email = _plain_email(item.get("email"))
+    is_address = 0 < len(email) <= LONGEST_ADDRESS  # a key of any length could not be looked up
     return Record(
-        key=f"{item['campaign']}/{email or 'id:' + item['id']}",
+        key=f"{item['campaign']}/{email if is_address else 'id:' + item['id']}",
         remote_id=item["id"],
         cells={},
         created_at=parse_instant(item.get("timestamp_created")),

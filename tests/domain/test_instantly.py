@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from typing import Any
 
 import pytest
@@ -10,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from app.domain import instantly, policy
-from app.domain.instantly import ICP_NAMES, INTEREST_STATUS, link_key, observe, suppression
+from app.domain.instantly import ICP_NAMES, INTEREST_STATUS, observe, suppression
 from app.domain.ladder import DELIVERY_LADDER, STATUS_LADDER, rank
 
 CREATED = "2026-08-13T11:11:55.811Z"
@@ -302,23 +301,6 @@ def test_a_bounced_or_unsubscribed_address_is_suppressed(status: object, expecte
     assert suppression(lead(status=status)) == expected
 
 
-@pytest.mark.parametrize(
-    ("raw", "expected"),
-    [
-        ({"campaign": "c", "email": "Ada@Acme.test"}, "c/ada@acme.test"),
-        ({"list_id": "l", "email": "ada@acme.test"}, "l/ada@acme.test"),
-        ({"email": "ada@acme.test"}, "-/ada@acme.test"),
-        ({"campaign": "c", "email": " Ada@Localhost"}, "c/ada@localhost"),
-        ({"campaign": "c", "email": "a" * 321}, f"c/{hashlib.sha256(b'a' * 321).hexdigest()}"),
-        ({"campaign": "c"}, None),
-        ({"campaign": "c", "email": ""}, None),
-        ({"campaign": "c", "email": {}}, None),
-    ],
-)
-def test_a_row_is_known_by_campaign_and_address(raw: dict[str, Any], expected: str | None) -> None:
-    assert link_key(raw) == expected
-
-
 def test_the_tables_speak_the_ladders_words() -> None:
     assert set(INTEREST_STATUS.values()) - set(STATUS_LADDER) == set()
     assert set(instantly._SIGNALS) - set(STATUS_LADDER) == set()
@@ -338,4 +320,3 @@ def test_whatever_instantly_sends_is_read_without_an_error(changes: dict[str, An
     assert observe(raw) == observe(raw)
     assert observe(raw).get("status") in {None, *STATUS_LADDER}
     assert suppression(raw) in {None, "bounced", "unsubscribed"}
-    link_key(raw)

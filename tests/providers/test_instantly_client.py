@@ -67,12 +67,14 @@ class TestListing:
         self, instantly: Instantly, web: respx.MockRouter
     ) -> None:
         ada = lead("l1", email="  Ada@X.test ", status=42, surprise={"a": 1})
-        route = web.post(LEADS).mock(return_value=items(ada, lead("l2"), lead("l3", email=None)))
+        route = web.post(LEADS).mock(
+            return_value=items(ada, lead("l2"), lead("l3", email=None), lead("l4", email="a" * 321))
+        )
 
         page = await instantly.page(instantly.start("delta", "2026-01-01T00:00:00.000Z"))
 
         assert bodies_of(route) == [{"campaign": "c1", "limit": 100}]
-        assert [r.key for r in page.records] == ["c1/ada@x.test", "c1/id:l2", "c1/id:l3"]
+        assert [r.key for r in page.records] == ["c1/ada@x.test", "c1/id:l2", "c1/id:l3", "c1/id:l4"]
         first = page.records[0]
         assert (first.remote_id, first.cells, first.raw) == ("l1", {}, ada)
         assert (first.created_at, first.modified_at) == ("2026-01-02T03:04:05.678Z", None)
