@@ -53,6 +53,9 @@ THROTTLE_ATTEMPTS = 3
 PATIENCE = 70.0
 LONGEST_PAUSE = 3600.0
 
+#: for `expects`: the answer is itself the list, and is found under this name
+BARE = "[]"
+
 NOT_SENT = (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout, httpx.ProxyError)
 
 log = structlog.get_logger()
@@ -141,7 +144,7 @@ class Funnel:
         Args:
             safe: the call changes nothing there, so it may be repeated.
             guard: awaited after every wait, right before the call leaves; what it raises passes through.
-            expects: the key under which the answer must hold a list.
+            expects: the key under which the answer must hold a list; `BARE` where the answer is one.
         """
         content = None if body is None else json.dumps(body, separators=(",", ":"), allow_nan=False).encode()
         call = _Call(method=method, path=path, params=params, content=content, safe=safe, guard=guard, expects=expects)
@@ -226,6 +229,8 @@ class Funnel:
 
     def _accept(self, call: _Call, response: httpx.Response, content: bytes) -> Answer:
         body = parse_json(content)
+        if call.expects == BARE and isinstance(body, list):
+            body = {BARE: body}
         if not isinstance(body, dict) or (call.expects and not isinstance(body.get(call.expects), list)):
             raise self._lost(call, f"answered {response.status_code} with something that is no usable JSON")
         date = parse_http_date(response.headers.get("Date"))

@@ -9,48 +9,33 @@
 
 from __future__ import annotations
 
-import hashlib
 import random
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Final
 
 import httpx
-import structlog
 
-from app.providers.answers import Answer, Failure, identified, parse_instant
+from app.providers.answers import Answer, identified, parse_instant
 from app.providers.base import (
     JSON,
     Clock,
     Column,
     Cursor,
-    CursorExpired,
     Guard,
     Limiter,
     Mode,
     Page,
     Provider,
-    ProviderError,
     Record,
     Refused,
     Rejected,
-    Resource,
-    Unavailable,
     Write,
 )
-from app.providers.http import Funnel, OnCall
+from app.providers.http import OnCall
+from app.providers.instantly_funnel import API_URL, PAGE_SIZE, fitting, following, instantly_funnel
 
-API_URL: Final = "https://api.instantly.ai"
 #: Characters of an e-mail address: 64 before the @, 255 after it.
 LONGEST_ADDRESS: Final = 320
-#: Instantly allows 100 a second and 6,000 a minute to the whole workspace, which other tools use as well.
-WORKSPACE_RATE: Final = 30.0
-#: seconds nobody is served after a 429
-PENALTY: Final = 5.0
-#: a larger limit is answered with an empty page
-PAGE_SIZE: Final = 100
-SCOPES: Final = {"/leads": "leads:read", "/campaigns": "campaigns:read", "/workspaces": "workspaces:read"}
-
-log = structlog.get_logger()
 
 
 class Instantly(Provider):
@@ -81,24 +66,14 @@ class Instantly(Provider):
         self._campaign_ids = None if campaign_ids is None else list(campaign_ids)
         self._clock = clock
         self._pacing = pacing_seconds
-        self._funnel = Funnel(
-            client,
-            name="Instantly",
-            base_url=f"{api_url.rstrip('/')}/api/v2",
-            headers={"Authorization": f"Bearer {api_key}"},
-            resources=(resource(api_key),),
-            limiter=limiter,
-            clock=clock,
-            rng=rng,
-            secrets=(api_key,),
-            explain=explain,
-            penalty=PENALTY,
-            on_call=on_call,
+        #: the workspace's one way in, shared by whatever else is asked of it
+        self.funnel = instantly_funnel(
+            client=client, api_key=api_key, limiter=limiter, clock=clock, rng=rng, api_url=api_url, on_call=on_call
         )
 
     async def schema(self) -> list[Column]:
         """Checks the key; Instantly has no columns of its own."""
-        await self._funnel.request("GET", "/workspaces/current", safe=True)
+        await self.funnel.request("GET", "/workspaces/current", safe=True)
         return []
 
     async def campaigns(self) -> list[dict[str, JSON]]:
@@ -107,10 +82,10 @@ class Instantly(Provider):
         after: str | None = None
         while True:
             params = {"limit": str(PAGE_SIZE)} | ({"starting_after": after} if after else {})
-            answer = await self._funnel.request("GET", "/campaigns", params=params, safe=True, expects="items")
+            answer = await self.funnel.request("GET", "/campaigns", params=params, safe=True, expects="items")
             for item in identified(answer.json["items"], "instantly"):
                 found[item["id"]] = {"id": item["id"], "name": item.get("name"), "status": item.get("status")}
-            after = _following(answer, after)
+            after = following(answer, after)
             if after is None:
                 return list(found.values())
 
@@ -130,13 +105,13 @@ class Instantly(Provider):
             await self._clock.sleep(self._pacing)
         campaign, *others = campaigns
         answer = await self._leads({"campaign": campaign}, after)
-        items = _fitting(answer, lambda item: item.get("campaign") == campaign)
-        following: Cursor | None = None
-        if (further := _following(answer, after)) is not None:
-            following = {"mode": cursor["mode"], "campaigns": campaigns, "after": further}
+        items = fitting(answer, lambda item: item.get("campaign") == campaign)
+        further: Cursor | None = None
+        if (next_page := following(answer, after)) is not None:
+            further = {"mode": cursor["mode"], "campaigns": campaigns, "after": next_page}
         elif others:
-            following = {"mode": cursor["mode"], "campaigns": others, "after": None, "is_between": True}
-        return Page(records=[_record(item) for item in items], next=following, server_time=answer.server_time)
+            further = {"mode": cursor["mode"], "campaigns": others, "after": None, "is_between": True}
+        return Page(records=[_record(item) for item in items], next=further, server_time=answer.server_time)
 
     async def read(self, remote_ids: Sequence[str]) -> list[Record]:
         """Returns the leads that exist among `remote_ids`, in the campaigns that are read here."""
@@ -146,7 +121,7 @@ class Instantly(Provider):
         if not wanted:
             return []
         answer = await self._leads({"ids": list(dict.fromkeys(remote_ids))}, None)
-        return self._own(_fitting(answer, lambda item: item["id"] in wanted))
+        return self._own(fitting(answer, lambda item: item["id"] in wanted))
 
     async def find(self, column: str, values: Sequence[str]) -> list[Record]:
         """Returns the leads with one of these e-mail addresses; other columns cannot be searched."""
@@ -160,9 +135,9 @@ class Instantly(Provider):
             body, after = {"contacts": contacts[first : first + PAGE_SIZE]}, None
             while True:
                 answer = await self._leads(body, after)
-                items = _fitting(answer, lambda item: _plain_email(item.get("email")) in wanted)
+                items = fitting(answer, lambda item: _plain_email(item.get("email")) in wanted)
                 found.update((record.remote_id, record) for record in self._own(items))
-                after = _following(answer, after)
+                after = following(answer, after)
                 if after is None:
                     break
         return list(found.values())
@@ -180,56 +155,12 @@ class Instantly(Provider):
 
     async def _leads(self, query: Mapping[str, JSON], after: str | None) -> Answer:
         body = {**query, "limit": PAGE_SIZE} | ({"starting_after": after} if after else {})
-        return await self._funnel.request("POST", "/leads/list", body=body, safe=True, expects="items")
+        return await self.funnel.request("POST", "/leads/list", body=body, safe=True, expects="items")
 
     def _own(self, items: list[dict[str, JSON]]) -> list[Record]:
         """Keeps the leads of this tenant's campaigns; a lead outside any campaign is nobody's."""
         own = self._campaign_ids
         return [_record(i) for i in items if i.get("campaign") and (own is None or i["campaign"] in own)]
-
-
-def resource(api_key: str) -> Resource:
-    """Returns what a call uses up."""
-    digest = hashlib.sha256(api_key.encode()).hexdigest()[:12]
-    return Resource(f"instantly:workspace:{digest}", WORKSPACE_RATE)
-
-
-def explain(failure: Failure) -> ProviderError | None:
-    """Returns what a refusal means, or None where the status code says enough."""
-    said = f"(Instantly, {failure.status}: {failure.message})"
-    match failure.status:
-        case 401:
-            return Refused(
-                f"Instantly does not know this key: create an API v2 key and store it in the account. {said}"
-            )
-        case 402:
-            return Refused(f"The Instantly plan of this workspace does not allow this: check its subscription. {said}")
-        case 403 if not failure.is_json:
-            return Refused(
-                "The network edge in front of Instantly refuses the call, not the key: check the outgoing address and "
-                f"any proxy. {said}"
-            )
-        case 403:
-            scope = next((s for path, s in SCOPES.items() if failure.path.startswith(path)), "all:read")
-            return Refused(f"This Instantly key may not do this: give it the scope {scope}. {said}")
-        case 400 if "starting_after" in failure.message:
-            return CursorExpired(f"Instantly has forgotten the list position; the listing starts again. {said}")
-    return None
-
-
-def _following(answer: Answer, sent: str | None) -> str | None:
-    following = answer.json.get("next_starting_after")
-    return str(following) if answer.json["items"] and following and following != sent else None
-
-
-def _fitting(answer: Answer, is_asked_for: Callable[[dict[str, JSON]], bool]) -> list[dict[str, JSON]]:
-    items = identified(answer.json["items"], "instantly")
-    fitting = [item for item in items if is_asked_for(item)]
-    if items and not fitting:
-        raise Unavailable("Instantly answered with leads that were not asked for; none of them is taken over.")
-    if len(fitting) < len(items):
-        log.warning("provider.records_foreign", provider="instantly", count=len(items) - len(fitting))
-    return fitting
 
 
 def _record(item: dict[str, JSON]) -> Record:
