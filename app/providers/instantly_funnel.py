@@ -98,7 +98,7 @@ def explain(failure: Failure) -> ProviderError | None:
 
 
 def following(answer: Answer, sent: str | None) -> str | None:
-    """Returns the next page's cursor; the last page has one too, so an empty page or the same cursor again is the end."""
+    """Returns the next page's cursor; the last page has one too, so an empty page or the same cursor again ends it."""
     cursor = answer.json.get("next_starting_after")
     return str(cursor) if answer.json["items"] and cursor and cursor != sent else None
 
