@@ -10,6 +10,7 @@ arguments of the store's method (`step`, `positive`, `text`, `auto`; `value` for
 from __future__ import annotations
 
 from collections.abc import Callable
+from datetime import date
 from typing import Any
 
 from starlette.requests import Request
@@ -17,6 +18,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from app.sandbox.core import json_response
+from app.sandbox.instantly.analytics import Analytics
 from app.sandbox.instantly.records import Json, Lead
 from app.sandbox.instantly.store import Refused, Store
 
@@ -45,6 +47,24 @@ def act_route(store: Store) -> Route:
         return json_response({"leads": done})
 
     return Route("/_sandbox/act", act, methods=["POST"])
+
+
+def correct_route(analytics: Analytics) -> Route:
+    """Returns the route through which Instantly recounts a day.
+
+    POST /_sandbox/correct  {"campaign": id, "date": "2026-11-02", "sent": 7, …the columns of a day}
+    """
+
+    async def correct(request: Request) -> Response:
+        asked = await request.json()
+        try:
+            day = date.fromisoformat(asked.pop("date"))
+            analytics.correct(asked.pop("campaign"), day, **asked)
+        except (KeyError, TypeError, ValueError) as exc:
+            return json_response({"error": str(exc)}, 422)
+        return json_response({"corrected": day.isoformat()})
+
+    return Route("/_sandbox/correct", correct, methods=["POST"])
 
 
 def _rows(store: Store, named: str, campaign: str | None) -> list[Lead]:

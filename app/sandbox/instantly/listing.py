@@ -1,4 +1,4 @@
-"""Which leads, mails and numbers a request asks for (sections 1.4, 2.4, 3.3 and 4 of the fact sheet)."""
+"""Which leads and mails a request asks for (sections 1.4, 2.4 and 4 of the fact sheet)."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from itertools import islice
 from typing import TypeVar
 
-from app.sandbox.instantly.records import Campaign, Json, Lead, Mail
+from app.sandbox.instantly.records import Json, Lead, Mail
 from app.sandbox.instantly.store import Store
 from app.sandbox.instantly.switches import Switches
 from app.sandbox.instantly.wire import Refusal, flag
@@ -183,35 +183,3 @@ def _mail_tests(asked: Mapping[str, str]) -> Iterator[Callable[[Mail], bool]]:
         yield lambda mail: str(mail.i_status) == asked["i_status"]
     if flag(asked.get("is_unread")):
         yield lambda mail: mail.ue_type == 2
-
-
-def count_campaign(store: Store, campaign: Campaign) -> Json:
-    """Returns the counters of `GET /campaigns/analytics` over the campaign's whole life."""
-    leads = [store.leads[lead_id] for lead_id in store.shelf_of(campaign.id).ids.after(None)]
-
-    def having(test: Test) -> int:
-        return sum(1 for lead in leads if test(lead))
-
-    opened, clicked = having(lambda lead: lead.email_open_count > 0), having(FILTERS["FILTER_VAL_LINK_CLICKED"])
-    contacted, replied = having(FILTERS["FILTER_VAL_CONTACTED"]), having(FILTERS["FILTER_VAL_REPLIED"])
-    return {
-        "campaign_id": campaign.id,
-        "campaign_name": campaign.name,
-        "campaign_status": campaign.status,
-        "campaign_is_evergreen": False,
-        "leads_count": len(leads),
-        "contacted_count": contacted,
-        "emails_sent_count": campaign.sent,
-        "new_leads_contacted_count": contacted,
-        "open_count": opened,
-        "open_count_unique": opened,
-        "reply_count": sum(lead.email_reply_count for lead in leads),
-        "reply_count_unique": replied,
-        "link_click_count": sum(lead.email_click_count for lead in leads),
-        "link_click_count_unique": clicked,
-        "bounced_count": having(FILTERS["FILTER_VAL_BOUNCED"]),
-        "unsubscribed_count": having(FILTERS["FILTER_VAL_UNSUBSCRIBED"]),
-        "completed_count": having(FILTERS["FILTER_VAL_COMPLETED"]),
-        "total_opportunities": having(lambda lead: (lead.lt_interest_status or 0) > 0),
-        "total_opportunity_value": 0,
-    }

@@ -1,14 +1,10 @@
 """Instantly's API v2 as a local ASGI server; it answers for one workspace, with Instantly's own oddities.
 
-Left out, and answered with 404: bulk add and bulk delete, merge, lead lists and labels, subsequences, webhooks,
-analytics beyond the basic counters. `queries`, `smart_view_id` and `esg_code` of lead filters have no effect.
+Left out, and answered with 404: bulk add and bulk delete, merge, lead lists and labels, subsequences, webhooks.
+`queries`, `smart_view_id` and `esg_code` of lead filters have no effect.
 """
 
 from __future__ import annotations
-
-from collections.abc import Callable, Mapping
-from datetime import UTC, datetime
-from typing import TypeVar
 
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
@@ -18,9 +14,11 @@ from starlette.routing import Route
 from starlette.types import ASGIApp
 
 from app.sandbox.core import Clock, Fault, Funnel, Handler, MovableClock, Sandbox, control_routes, json_response
-from app.sandbox.instantly.acting import act_route
+from app.sandbox.instantly.acting import act_route, correct_route
+from app.sandbox.instantly.analytics import Analytics
+from app.sandbox.instantly.analytics_api import analytics_endpoints
 from app.sandbox.instantly.limits import Limits
-from app.sandbox.instantly.listing import count_campaign, page, page_size, select_leads, select_mails
+from app.sandbox.instantly.listing import page, page_size, select_leads, select_mails
 from app.sandbox.instantly.records import Campaign, Json, Lead, stamp
 from app.sandbox.instantly.store import Refused, Store
 from app.sandbox.instantly.switches import Switches
@@ -31,15 +29,15 @@ from app.sandbox.instantly.wire import (
     MOVE_LEADS,
     NOT_FOUND,
     PATCH_LEAD,
+    Answer,
     Asked,
+    Endpoint,
     Refusal,
     checked,
-    flag,
+    known,
     read,
+    whole,
 )
-
-Row = TypeVar("Row")
-Answer = Callable[[Asked], Response]
 
 
 class InstantlySandbox:
@@ -49,7 +47,9 @@ class InstantlySandbox:
         self.switches = switches or Switches()
         self.sandbox = Sandbox(clock=clock or MovableClock(), seed=seed, switches=self.switches)
         self.store = Store(self.sandbox)
-        routes = [*_Api(self.store, Limits(self.sandbox.clock)).routes(), act_route(self.store)]
+        self.analytics = Analytics(self.store)
+        api = _Api(self.store, self.analytics, Limits(self.sandbox.clock))
+        routes = [*api.routes(), act_route(self.store), correct_route(self.analytics)]
         for path, handler in control_routes(self.sandbox).items():
             routes.append(Route(path, handler, methods=["GET", "POST", "PATCH", "DELETE"]))
         inner = Starlette(routes=routes, exception_handlers={Refusal: _refused, HTTPException: _no_route})
@@ -57,15 +57,16 @@ class InstantlySandbox:
 
 
 class _Api:
-    def __init__(self, store: Store, limits: Limits) -> None:
+    def __init__(self, store: Store, analytics: Analytics, limits: Limits) -> None:
         self._store = store
+        self._analytics = analytics
         self._limits = limits
 
     def routes(self) -> list[Route]:
-        table: list[tuple[str, str, str, Answer]] = [
+        table: list[Endpoint] = [
             ("GET", "/workspaces/current", "workspaces:read", self._workspace),
             ("GET", "/campaigns", "campaigns:read", self._list_campaigns),
-            ("GET", "/campaigns/analytics", "campaigns:read", self._analytics),
+            *analytics_endpoints(self._store, self._analytics),
             ("GET", "/campaigns/search-by-contact", "campaigns:read", self._memberships),
             ("GET", "/campaigns/{id}", "campaigns:read", self._get_campaign),
             ("POST", "/leads/list", "leads:read", self._list_leads),
@@ -141,35 +142,18 @@ class _Api:
             and query.get("status", str(campaign.status)) == str(campaign.status)
             and query.get("exclude_status") != str(campaign.status)
         )
-        size = page_size(_whole(query.get("limit")), store.switches, "querystring")
+        size = page_size(whole(query.get("limit")), store.switches, "querystring")
         return json_response(
             page(found, Campaign.render, lambda c: c.id, size=size, after=after, switches=store.switches)
         )
 
     def _get_campaign(self, asked: Asked) -> Response:
-        return json_response(_known(self._store.campaigns, asked.id).render())
+        return json_response(known(self._store.campaigns, asked.id).render())
 
     def _memberships(self, asked: Asked) -> Response:
         rows = self._store.shelf.by_email.get(asked.query.get("search", "").lower(), ())
         ids = {self._store.leads[lead_id].campaign for lead_id in rows}
         return json_response({"items": [self._store.campaigns[i].render() for i in sorted(filter(None, ids))]})
-
-    def _analytics(self, asked: Asked) -> Response:
-        query = asked.query
-        start, end = (_day(query.get(name)) for name in ("start_date", "end_date"))
-        if start and end and start > end:
-            message = "Start Date must be earlier than End Date"
-            raise Refusal(400, message, body={"message": message})
-        wanted = {*query.getlist("id"), *query.getlist("ids")} or set(self._store.campaigns)
-        rows = []
-        for campaign_id in sorted(wanted & set(self._store.campaigns)):
-            campaign = self._store.campaigns[campaign_id]
-            if campaign.sent or not self._store.switches.silent_until_sent:
-                rows.append(count_campaign(self._store, campaign))
-        if flag(query.get("exclude_total_leads_count")):
-            for row in rows:
-                del row["leads_count"]
-        return json_response(rows)
 
     # -- leads
 
@@ -192,7 +176,7 @@ class _Api:
         )
 
     def _get_lead(self, asked: Asked) -> Response:
-        return json_response(self._render(_known(self._store.leads, asked.id)))
+        return json_response(self._render(known(self._store.leads, asked.id)))
 
     def _create_lead(self, asked: Asked) -> Response:
         store, body = self._store, checked(asked.body, CREATE_LEAD, self._store.switches)
@@ -217,14 +201,14 @@ class _Api:
         return json_response(self._render(lead))
 
     def _patch_lead(self, asked: Asked) -> Response:
-        lead = _known(self._store.leads, asked.id)
+        lead = known(self._store.leads, asked.id)
         changes = checked(asked.body, PATCH_LEAD, self._store.switches)
         self._store.edit(lead.id, **changes)
         asked.wrote.append(lead.id)
         return json_response(self._render(lead))
 
     def _delete_lead(self, asked: Asked) -> Response:
-        lead = self._store.delete(_known(self._store.leads, asked.id).id)
+        lead = self._store.delete(known(self._store.leads, asked.id).id)
         asked.wrote.append(lead.id)
         return json_response(self._render(lead))
 
@@ -266,13 +250,13 @@ class _Api:
                 store.set_interest(moved.id, None)
 
     def _get_job(self, asked: Asked) -> Response:
-        return json_response(_known(self._store.jobs, asked.id).render(self._store.now()))
+        return json_response(known(self._store.jobs, asked.id).render(self._store.now()))
 
     # -- mails
 
     def _list_mails(self, asked: Asked) -> Response:
         query, switches = asked.query, self._store.switches
-        size, after = page_size(_whole(query.get("limit")), switches, "querystring"), query.get("starting_after")
+        size, after = page_size(whole(query.get("limit")), switches, "querystring"), query.get("starting_after")
         return json_response(
             page(
                 select_mails(self._store, query),
@@ -285,35 +269,10 @@ class _Api:
         )
 
     def _get_mail(self, asked: Asked) -> Response:
-        return json_response(_known(self._store.mails, asked.id).render(bare=self._store.switches.bare_emails))
+        return json_response(known(self._store.mails, asked.id).render(bare=self._store.switches.bare_emails))
 
     def _render(self, lead: Lead) -> Json:
         return lead.render(omit_nulls=self._store.switches.omit_nulls)
-
-
-def _known(rows: Mapping[str, Row], row_id: str) -> Row:
-    row = rows.get(row_id)
-    if row is None:
-        raise Refusal(404, NOT_FOUND)
-    return row
-
-
-def _whole(text: str | None) -> int | None:
-    if text is None:
-        return None
-    if not text.lstrip("-").isdigit():
-        raise Refusal(400, "querystring/limit must be integer")
-    return int(text)
-
-
-def _day(text: str | None) -> datetime | None:
-    if not text:
-        return None
-    try:
-        day = datetime.fromisoformat(text)
-    except ValueError:
-        raise Refusal(400, "Invalid date", body={"message": "Invalid date"}) from None
-    return day if day.tzinfo else day.replace(tzinfo=UTC)
 
 
 async def _refused(request: Request, exc: Exception) -> Response:

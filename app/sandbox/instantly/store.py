@@ -1,4 +1,4 @@
-"""The state of the sandbox Instantly, and what prospects, users and time do to it.
+"""What prospects, users and time do to a workspace.
 
 Engagement follows section 7 of the fact sheet: a send moves the last step, opens and clicks move counters, a reply ends
 the sequence where the campaign says so, a bounce ends in -1 and an unsubscribe in -2 for that campaign only.
@@ -7,16 +7,15 @@ What Instantly does later (202 answers, move jobs) waits in the agenda and happe
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
-from typing import Any
 
 from app.sandbox.core import Sandbox
 from app.sandbox.instantly.agenda import Agenda
-from app.sandbox.instantly.ids import Ids
-from app.sandbox.instantly.records import EDITABLE, Campaign, Job, Json, Lead, Mail, stamp
-from app.sandbox.instantly.shelves import Shelf, SortedKeys
-from app.sandbox.instantly.switches import Switches
+from app.sandbox.instantly.records import Job, Lead, Mail, stamp
+from app.sandbox.instantly.workspace import Refused, Workspace
+
+__all__ = ["Refused", "Store"]
 
 _REPLIES = {
     True: "Yes please, send me more. Thursday works.\n\n",
@@ -25,170 +24,13 @@ _REPLIES = {
 }
 
 
-class Refused(ValueError):
-    """Something the workspace does not allow; the message says what."""
-
-
-class Store:
-    """One Instantly workspace."""
+class Store(Workspace):
+    """A workspace that lives."""
 
     def __init__(self, sandbox: Sandbox) -> None:
-        self._sandbox = sandbox
-        self._ids = Ids(sandbox.rng)
+        super().__init__(sandbox)
         self._agenda = Agenda(sandbox.clock)
-        self.created = sandbox.clock.now()
-        self.workspace_id = self._ids.old()
-        self.owner_id = self._ids.old()
-        #: key -> its scopes
-        self.keys: dict[str, frozenset[str]] = {}
-        self.campaigns: dict[str, Campaign] = {}
-        self.leads: dict[str, Lead] = {}
         self.jobs: dict[str, Job] = {}
-        self.mails: dict[str, Mail] = {}
-        #: (time, id) of every mail
-        self.mail_order: SortedKeys[tuple[str, str]] = SortedKeys()
-        #: every lead
-        self.shelf = Shelf()
-        self._shelves: dict[str | None, Shelf] = {None: Shelf()}
-
-    @property
-    def switches(self) -> Switches:
-        switches: Switches = self._sandbox.switches
-        return switches
-
-    def now(self) -> datetime:
-        return self._sandbox.clock.now()
-
-    # -- the workspace
-
-    def add_key(self, key: str, *, scopes: Iterable[str] = ("all:all",)) -> None:
-        """Lets `key` in, with these scopes (`leads:read`, `all:update` …)."""
-        self.keys[key] = frozenset(scopes)
-
-    def add_campaign(
-        self,
-        name: str,
-        *,
-        status: int = 1,
-        steps: int = 3,
-        email_list: Sequence[str] | None = ("max@sender.test",),
-        stop_on_reply: bool = True,
-        schedule: Json | None = None,
-        old_id: bool = False,
-        at: datetime | None = None,
-    ) -> Campaign:
-        """Adds a campaign; `schedule={}` and `email_list=None` are oddities seen live."""
-        at = at or self.now()
-        campaign = Campaign(
-            id=self._ids.old() if old_id else self._ids.new(at),
-            name=name,
-            organization=self.workspace_id,
-            timestamp_created=stamp(at),
-            timestamp_updated=stamp(at),
-            campaign_schedule=_office_hours(at) if schedule is None else schedule,
-            email_list=None if email_list is None else list(email_list),
-            steps=[self._ids.new(at) for _ in range(steps)],
-            status=status,
-            stop_on_reply=stop_on_reply,
-        )
-        self.campaigns[campaign.id] = campaign
-        self._shelves[campaign.id] = Shelf()
-        return campaign
-
-    def shelf_of(self, campaign_id: str | None) -> Shelf:
-        """Returns the leads of a campaign (None: of no campaign); an unknown one has none."""
-        return self._shelves.get(campaign_id) or Shelf()
-
-    def find(self, campaign_id: str | None, email: str) -> Lead | None:
-        """Returns the lead with this address in this campaign."""
-        rows = self.shelf_of(campaign_id).by_email.get(email.lower())
-        return self.leads[rows[0]] if rows else None
-
-    # -- leads, as imports and users change them
-
-    def add_lead(
-        self,
-        campaign_id: str | None,
-        *,
-        email: str | None = None,
-        payload: Json | None = None,
-        upload_method: str = "manual",
-        verification_status: int | None = None,
-        esp_code: int | None = None,
-        old_id: bool = False,
-        at: datetime | None = None,
-        **given: Any,
-    ) -> Lead:
-        """Adds a lead; `payload` are its custom variables, `given` any of the editable fields.
-
-        Raises `Refused` for an address the campaign already has, and when the plan is full.
-        """
-        if campaign_id is not None and campaign_id not in self.campaigns:
-            raise Refused("Campaign not found")
-        if email is not None and self.find(campaign_id, email) is not None:
-            raise Refused("Lead already exists in this campaign")
-        limit = self.switches.lead_limit
-        if limit is not None and len(self.leads) >= limit:
-            raise Refused("Lead limit reached. Remaining uploads: 0")
-        _refuse_unknown(given)
-        at = at or self.now()
-        lead = Lead(
-            id=self._ids.old() if old_id else self._ids.new(at),
-            timestamp_created=stamp(at),
-            timestamp_updated=stamp(at),
-            organization=self.workspace_id,
-            campaign=campaign_id,
-            email=email,
-            company_domain=_domain(given.get("website"), email),
-            upload_method=upload_method,
-            verification_status=verification_status,
-            esp_code=esp_code,
-            custom=dict(payload or {}),
-            **given,
-        )
-        self._place(lead)
-        return lead
-
-    def edit(self, lead_id: str, *, custom_variables: Json | None = None, **changes: Any) -> Lead:
-        """Changes fields as a user or PATCH does; None clears, custom variables replace or merge as switched."""
-        _refuse_unknown(changes)
-        lead, now = self.leads[lead_id], stamp(self.now())
-        for name, value in changes.items():
-            setattr(lead, name, value)
-        if "lt_interest_status" in changes:
-            lead.timestamp_last_interest_change = now
-        if "website" in changes:
-            lead.company_domain = _domain(lead.website, lead.email)
-        if custom_variables is not None:
-            lead.custom = custom_variables if self.switches.patch_replaces_custom else lead.custom | custom_variables
-            self._declare_variables(lead)
-        if self.switches.edit_bumps_updated:
-            lead.timestamp_updated = now
-        return lead
-
-    def delete(self, lead_id: str) -> Lead:
-        """Removes the row; adding the address again makes a new id."""
-        lead = self.leads.pop(lead_id)
-        self.shelf.take(lead_id, lead.email)
-        self._shelves[lead.campaign].take(lead_id, lead.email)
-        return lead
-
-    def move(self, lead_id: str, campaign_id: str) -> Lead:
-        """Puts the row into another campaign under the same id."""
-        lead = self.leads[lead_id]
-        if campaign_id not in self.campaigns:
-            raise Refused("Campaign not found")
-        if lead.email is not None and self.find(campaign_id, lead.email) is not None:
-            raise Refused("Lead already exists in this campaign")
-        self.delete(lead_id)
-        lead.campaign = campaign_id
-        self._place(lead)
-        return lead
-
-    def copy(self, lead: Lead, campaign_id: str) -> Lead:
-        """Adds the same person to another campaign, as a new row without engagement."""
-        given = {name: getattr(lead, name) for name in EDITABLE}
-        return self.add_lead(campaign_id, email=lead.email, payload=lead.custom, **given)
 
     # -- leads, as sending and prospects change them
 
@@ -203,29 +45,32 @@ class Store:
         if campaign is not None:
             campaign.sent += 1
             lead.last_step_id = campaign.steps[step] if step < len(campaign.steps) else None
-            if step == len(campaign.steps) - 1 and lead.status == 1:
-                lead.status = 3
         if not self.switches.empty_status_summary:
             executed = {"from": "campaign", "stepID": lead.last_step_id, "timestamp_executed": moment}
             lead.status_summary = {"lastStep": executed}
         lead.thread_id = lead.thread_id or self._ids.new(at)
-        self._mail(lead, at, ue_type=1, text=f"Hi {lead.first_name or 'there'}, a question.")
+        mail = self._mail(lead, at, ue_type=1, text=f"Hi {lead.first_name or 'there'}, a question.")
+        self.tell("sent", lead, at, mail=mail.id)
+        if campaign is not None and step == len(campaign.steps) - 1 and lead.status == 1:
+            self._complete(lead, at)
         return lead
 
     def open(self, lead_id: str, *, at: datetime | None = None) -> Lead:
         """Counts an open of the mail sent last."""
         lead = self.leads[lead_id]
-        lead.timestamp_last_open = self._engage(lead, at)[1]
+        at, lead.timestamp_last_open = self._engage(lead, at)
         lead.email_open_count += 1
         lead.email_opened_step, lead.email_opened_variant = lead.sent_step, lead.sent_variant
+        self.tell("opened", lead, at)
         return lead
 
     def click(self, lead_id: str, *, at: datetime | None = None) -> Lead:
         """Counts a click in the mail sent last."""
         lead = self.leads[lead_id]
-        lead.timestamp_last_click = self._engage(lead, at)[1]
+        at, lead.timestamp_last_click = self._engage(lead, at)
         lead.email_click_count += 1
         lead.email_clicked_step, lead.email_clicked_variant = lead.sent_step, lead.sent_variant
+        self.tell("clicked", lead, at)
         return lead
 
     def reply(
@@ -242,10 +87,11 @@ class Store:
         at, lead.timestamp_last_reply = self._engage(lead, at)
         lead.email_reply_count += 1
         lead.email_replied_step, lead.email_replied_variant = lead.sent_step, lead.sent_variant
+        mail = self._mail(lead, at, ue_type=2, text=_REPLIES[positive] if text is None else text, auto=auto)
+        self.tell("replied_automatically" if auto else "replied", lead, at, mail=mail.id)
         campaign = self.campaigns.get(lead.campaign or "")
         if campaign is not None and campaign.stop_on_reply and not auto and lead.status in (1, 2):
-            lead.status = 3
-        self._mail(lead, at, ue_type=2, text=_REPLIES[positive] if text is None else text, auto=auto)
+            self._complete(lead, at)
         if auto or positive is not None:
             self.set_interest(lead_id, 0 if auto else 1 if positive else -1, at=at)
         return lead
@@ -258,24 +104,28 @@ class Store:
         if self.switches.bounce_mails:
             sender = f"mailer-daemon@{lead.company_domain or 'mail.test'}"
             self._mail(lead, at, ue_type=2, text="Delivery has failed: 550 5.1.1 user unknown", from_address=sender)
+        self.tell("bounced", lead, at)
         return lead
 
     def unsubscribe(self, lead_id: str, *, at: datetime | None = None) -> Lead:
         """Ends the lead with -2, in this campaign only."""
         lead = self.leads[lead_id]
-        self._engage(lead, at)
+        at, _ = self._engage(lead, at)
         lead.status = -2
+        self.tell("unsubscribed", lead, at)
         return lead
 
     def set_interest(self, lead_id: str, value: int | None, *, at: datetime | None = None) -> Lead:
         """Labels the lead (None: back to plain "Lead") and its last mail."""
         lead = self.leads[lead_id]
-        moment = stamp(at or self.now())
+        at = at or self.now()
+        moment = stamp(at)
         lead.lt_interest_status, lead.timestamp_last_interest_change = value, moment
         if lead.last_mail is not None:
             self.mails[lead.last_mail].i_status = value
         if self.switches.interest_bumps_updated:
             lead.timestamp_updated = moment
+        self.tell("labelled", lead, at, value=value)
         return lead
 
     # -- what happens later
@@ -311,15 +161,9 @@ class Store:
 
     # -- parts
 
-    def _place(self, lead: Lead) -> None:
-        self.leads[lead.id] = lead
-        self.shelf.put(lead.id, lead.email)
-        self._shelves[lead.campaign].put(lead.id, lead.email)
-        self._declare_variables(lead)
-
-    def _declare_variables(self, lead: Lead) -> None:
-        if lead.campaign is not None:
-            self.campaigns[lead.campaign].custom_variables.update(dict.fromkeys(lead.custom, True))
+    def _complete(self, lead: Lead, at: datetime) -> None:
+        lead.status = 3
+        self.tell("completed", lead, at)
 
     def _engage(self, lead: Lead, at: datetime | None) -> tuple[datetime, str]:
         at = at or self.now()
@@ -330,7 +174,7 @@ class Store:
 
     def _mail(
         self, lead: Lead, at: datetime, *, ue_type: int, text: str, auto: bool = False, from_address: str | None = None
-    ) -> None:
+    ) -> Mail:
         campaign = self.campaigns.get(lead.campaign or "")
         mailboxes = (campaign.email_list if campaign else None) or ["max@sender.test"]
         subject = f"Question about {lead.company_name or 'your team'}"
@@ -357,20 +201,4 @@ class Store:
         lead.thread_id, lead.last_mail = mail.thread_id, mail.id
         self.mails[mail.id] = mail
         self.mail_order.add((mail.timestamp_created, mail.id))
-
-
-def _refuse_unknown(given: Json) -> None:
-    if unknown := sorted(given.keys() - set(EDITABLE)):
-        raise Refused(f"A lead has no editable field {unknown[0]!r}")
-
-
-def _domain(website: str | None, email: str | None) -> str:
-    host = (website or "").lower().removeprefix("https://").removeprefix("http://").removeprefix("www.").split("/")[0]
-    return host or (email or "").lower().rpartition("@")[2]
-
-
-def _office_hours(start: datetime) -> Json:
-    timing = {"from": "09:00", "to": "17:00"}
-    days = {"1": True, "2": True, "3": True, "4": True, "5": True}
-    schedule = {"name": "Office hours", "timing": timing, "days": days, "timezone": "Europe/Amsterdam"}
-    return {"start_date": start.date().isoformat(), "end_date": None, "schedules": [schedule]}
+        return mail

@@ -58,3 +58,15 @@ class Switches:
     bounce_mails: bool = True
     #: analytics leave out campaigns that never sent (3.3)
     silent_until_sent: bool = True
+    #: `open_count` of `/campaigns/analytics` counts leads; off: every open, as in the overview (3.3)
+    open_count_is_leads: bool = True
+    #: `reply_count` and daily `replies` contain automatic replies (3.3: said of the unique ones only that they do not)
+    replies_include_automatic: bool = True
+    #: seconds after a change of interest in which the next one makes no analytics event (3.3)
+    interest_window: float = 600.0
+    #: what `expand_crm_events=false` counts once: a contact's first event of each kind, or its first of all (3.3)
+    first_event_of: Literal["kind", "contact"] = "kind"
+    #: the unique numbers of a day count its leads; off: a lead counts on the day of its first such event only (3.3)
+    unique_per_day: bool = True
+    #: days on which nothing happened have a row of zeros in the daily analytics (3.3)
+    rows_of_quiet_days: bool = False

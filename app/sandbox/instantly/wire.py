@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from http import HTTPStatus
-from typing import Any
+from typing import Any, TypeVar
 
 import orjson
 from starlette.datastructures import QueryParams
@@ -109,6 +109,27 @@ class Refusal(Exception):
 
 
 NOT_FOUND = "Resource not found"
+Row = TypeVar("Row")
+Answer = Callable[[Asked], Response]
+#: method, path below /api/v2, scope, answer
+Endpoint = tuple[str, str, str, Answer]
+
+
+def known(rows: Mapping[str, Row], row_id: str) -> Row:
+    """Returns a row, or refuses with 404."""
+    row = rows.get(row_id)
+    if row is None:
+        raise Refusal(404, NOT_FOUND)
+    return row
+
+
+def whole(text: str | None) -> int | None:
+    """Returns the query parameter `limit`."""
+    if text is None:
+        return None
+    if not text.lstrip("-").isdigit():
+        raise Refusal(400, "querystring/limit must be integer")
+    return int(text)
 
 
 async def read(request: Request, switches: Switches) -> Asked:
