@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import hashlib
 import random
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, field
@@ -149,13 +148,8 @@ def _observe_instantly(record: Record) -> links.Observation:
         observed=instantly_words.observe(raw),
         created_at=record.created_at,
         raw=raw,
-        namespace=_namespace(str(raw.get("campaign") or "")),
+        namespace=instantly_words.namespace(str(raw.get("campaign") or "")),
     )
-
-
-def _namespace(campaign_id: str) -> str:
-    """Names a campaign without naming Instantly's id, which clients never see."""
-    return "instantly:" + hashlib.sha256(campaign_id.encode()).hexdigest()[:12]
 
 
 def _suppressed(record: Record) -> Suppressed | None:
@@ -164,7 +158,7 @@ def _suppressed(record: Record) -> Suppressed | None:
     email = raw.get("email")
     if reason is None or not isinstance(email, str):
         return None
-    scope = "workspace" if reason == "bounced" else _namespace(str(raw.get("campaign") or ""))
+    scope = "workspace" if reason == "bounced" else instantly_words.namespace(str(raw.get("campaign") or ""))
     return Suppressed(email=email, scope=scope, reason=reason)
 
 

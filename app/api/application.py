@@ -30,6 +30,7 @@ from app.api.routes import (
     merging,
     plans,
     runs,
+    settings,
     stats,
     stories,
     sync,
@@ -45,7 +46,7 @@ ROUTERS = (
     # before leads, whose ids would match as well
     exports, duplicates,
     leads, merging, bulk, working, stories, events, sync, runs, waiting, plans, decisions, stats, instantly, admin_sync,
-    connections, keys, workspaces, system,
+    connections, keys, settings, workspaces, system,
 )  # fmt: skip
 #: Headers a browser's code may read.
 EXPOSED = ("ETag", "Link", "Location", "Retry-After", "X-Request-ID", "Idempotency-Replayed", "Content-Disposition")

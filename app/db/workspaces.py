@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 from uuid import UUID
 
@@ -44,6 +45,17 @@ async def get(db: Database, workspace_id: UUID) -> Any:
     """Returns a workspace (id, name, created_at), or None."""
     async with db.transaction(Tenant(workspace_id, "operator")) as tx:
         return await tx.one("SELECT id, name, created_at FROM workspace WHERE id = $1", workspace_id)
+
+
+async def settings(tx: Tx) -> dict[str, Any]:
+    """Returns what a workspace has chosen; what it has not chosen has no key."""
+    found: dict[str, Any] = await tx.value("SELECT settings FROM workspace WHERE id = $1", tx.workspace_id) or {}
+    return found
+
+
+async def choose(tx: Tx, settings: Mapping[str, Any]) -> None:
+    """Keeps what a workspace chooses; the rest stays as it was."""
+    await tx.run("UPDATE workspace SET settings = settings || $2 WHERE id = $1", tx.workspace_id, dict(settings))
 
 
 async def users(tx: Tx) -> list[Any]:

@@ -8,6 +8,7 @@ about the funnel, custom labels neither.
 
 from __future__ import annotations
 
+import hashlib
 import re
 from collections.abc import Callable, Iterable, Mapping
 from functools import lru_cache
@@ -114,6 +115,11 @@ def observe(raw: Mapping[str, JSON]) -> dict[str, JSON]:
 def suppression(raw: Mapping[str, JSON]) -> Literal["unsubscribed", "bounced"] | None:
     """Says why this address must not be mailed, if the lead object says so."""
     return SUPPRESSED.get(_code(raw.get("status")) or 0)
+
+
+def namespace(campaign_id: str) -> str:
+    """Names a campaign without naming Instantly's id, which clients never see."""
+    return "instantly:" + hashlib.sha256(campaign_id.encode()).hexdigest()[:12]
 
 
 def _put(seen: dict[str, JSON], field: str, raw: object, read: Callable[..., JSON]) -> None:

@@ -191,7 +191,8 @@ class SetCounter:
 class Refuse:
     """A remote value that the policy did not accept, with what stayed and why."""
 
-    link: str
+    #: None: an event brought it
+    link: str | None = None
     field: str
     value: JSON
     kept: JSON

@@ -251,7 +251,6 @@ FIELDS: Final[dict[str, Field]] = {
             {"metadata": "object"},
             airtable=Rule.DEEP_MERGE,
             instantly=Rule.DEEP_MERGE,
-            event=Rule.DEEP_MERGE,
             imports=Rule.DEEP_MERGE,
         ),
     )
@@ -263,7 +262,6 @@ CUSTOM: Final = Field(
     group="custom",
     airtable=Rule.DEEP_MERGE,
     instantly=Rule.DEEP_MERGE,
-    event=Rule.DEEP_MERGE,
     imports=Rule.DEEP_MERGE,
     reason="columns nobody foresaw; merged key by key, no sync removes a key",
 )

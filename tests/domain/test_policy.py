@@ -59,8 +59,8 @@ def test_every_row_has_a_reason_and_its_own_name() -> None:
         ("campaigns", "set", "local_only", "local_only", "local_only"),
         ("sms_sent_count", "replace", "local_only", "local_only", "local_only"),
         ("processing_status", "replace", "local_only", "local_only", "local_only"),
-        ("metadata", "deep_merge", "deep_merge", "deep_merge", "deep_merge"),
-        ("custom.anything", "deep_merge", "deep_merge", "deep_merge", "deep_merge"),
+        ("metadata", "deep_merge", "deep_merge", "local_only", "deep_merge"),
+        ("custom.anything", "deep_merge", "deep_merge", "local_only", "deep_merge"),
     ],
 )
 def test_the_policy_is_the_table(name: str, airtable: str, instantly: str, event: str, imports: str | None) -> None:

@@ -124,3 +124,28 @@ class Workspaces(Shown):
     model_config = example(items=[Workspace.model_config["json_schema_extra"]["example"]], next_cursor=None)  # type: ignore[index]
     items: list[Workspace]
     next_cursor: str | None
+
+
+Reach = Literal["campaign", "workspace"]
+Unknown = Literal["create", "wait"]
+_REACH: Final = "Where an unsubscribe forbids further mail: in its campaign, or in the whole workspace."
+_UNKNOWN: Final = "What an answer from an address no lead has becomes: a lead, or an item that waits for a person."
+_DAYS: Final = "Days for which deliveries of webhooks are kept with all they said."
+
+
+class Choice(Body):
+    """Settings to be changed."""
+
+    model_config = example(unsubscribe="workspace")
+    unsubscribe: Reach = Field("campaign", description=_REACH)
+    unknown_replies: Unknown = Field("create", description=_UNKNOWN)
+    delivery_days: int = Field(90, ge=1, le=3650, description=_DAYS)
+
+
+class Choices(Shown):
+    """Every setting of a workspace."""
+
+    model_config = example(unsubscribe="campaign", unknown_replies="create", delivery_days=90)
+    unsubscribe: Reach = Field("campaign", description=_REACH)
+    unknown_replies: Unknown = Field("create", description=_UNKNOWN)
+    delivery_days: int = Field(90, description=_DAYS)
