@@ -5,16 +5,17 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import random
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from typing import Any
 
 import httpx
 
 from app.db import connections, embedded, links, migrate, runs
 from app.db.buckets import SharedLimiter
 from app.db.connections import Stored
-from app.db.session import Database, Probe, Tenant
+from app.db.session import Database, Probe, Tenant, Tx
 from app.domain import instantly as instantly_words
 from app.domain import mapping, normalize
 from app.domain.mapping import CRM_ID, MODIFIED, MappingTable
@@ -23,7 +24,7 @@ from app.providers.base import Clock, Column, Limiter, Provider, Record
 from app.providers.instantly import Instantly
 from app.settings import Settings
 from app.sync.job import Adapter, Suppressed
-from app.vault import Vault, local_key
+from app.vault import WEBHOOK_SECRET, Vault, local_key, new_webhook_secret, webhook_hash
 
 DATABASE = "leadkeeper"
 
@@ -60,11 +61,8 @@ class Runtime:
             calls[0] += 1
 
         async with db.transaction(tenant) as tx:
-            sealed = await connections.secret(tx, connection.account_id)
-        assert sealed is not None
-        provider = self.provider(
-            connection.provider, connection.config, self.vault.open(sealed), connection.table, count
-        )
+            secret = await self._secret(tx, connection)
+        provider = self.provider(connection.provider, connection.config, secret, connection.table, count)
         try:
             yield self._adapt(connection, provider)
         finally:
@@ -72,6 +70,37 @@ class Runtime:
             if calls[0]:
                 async with db.transaction(tenant) as tx:
                     await runs.add_calls(tx, connection.id, calls[0])
+
+    async def _secret(self, tx: Tx, connection: Stored) -> dict[str, str]:
+        """Returns what opens a connection's account; one from before there were webhooks gets a webhook secret."""
+        sealed = await connections.secret(tx, connection.account_id)
+        assert sealed is not None
+        secret = self.vault.open(sealed)
+        if connection.provider == "instantly" and WEBHOOK_SECRET not in secret:
+            account = self.account(connection.provider, connection.config, secret)
+            await connections.give_webhook_secret(tx, connection.account_id, account["sealed"], account["webhook_hash"])
+            sealed = await connections.secret(tx, connection.account_id)
+            assert sealed is not None
+            secret = self.vault.open(sealed)
+        return secret
+
+    def account(self, kind: str, config: Mapping[str, Any], secret: Mapping[str, str]) -> dict[str, Any]:
+        """Returns what is kept of an account, by the names of `connect.Wanted`; its secret is complete then.
+
+        Instantly signs nothing: a secret that it shows us with every delivery says whose it is. One is made up where
+        none was chosen.
+        """
+        secret, chosen = dict(secret), WEBHOOK_SECRET in secret
+        if kind == "instantly":
+            secret.setdefault(WEBHOOK_SECRET, new_webhook_secret())
+        fingerprint = self.vault.fingerprint(secret)
+        return {
+            "target": target_of(kind, config, fingerprint),
+            "fingerprint": fingerprint,
+            "sealed": self.vault.seal(secret),
+            "webhook_hash": webhook_hash(secret[WEBHOOK_SECRET].encode()) if WEBHOOK_SECRET in secret else None,
+            "webhook_chosen": chosen,
+        }
 
     def provider(
         self,
@@ -215,7 +244,7 @@ async def probe_account(runtime: Runtime, kind: str, config: dict[str, object], 
         await provider.close()
 
 
-def target_of(kind: str, config: dict[str, object], secret_fingerprint: str) -> str:
+def target_of(kind: str, config: Mapping[str, Any], secret_fingerprint: str) -> str:
     """Names what a connection keeps in agreement, so that the same target is not connected twice."""
     if kind == "airtable":
         return f"airtable:{config['base_id']}/{config['table_id']}"

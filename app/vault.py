@@ -18,6 +18,8 @@ from app.errors import LeadkeeperError
 
 #: What every API key begins with, so that people and scanners recognise one.
 KEY_PREFIX = "lk_"
+#: In a connection's secret: what its provider shows us. It tells no account from another.
+WEBHOOK_SECRET = "webhook_secret"  # noqa: S105 - a name, no secret
 
 
 class VaultError(LeadkeeperError):
@@ -48,8 +50,9 @@ class Vault:
         return content
 
     def fingerprint(self, secret: dict[str, str]) -> str:
-        """Recognises the same account without decrypting anything."""
-        canonical = orjson.dumps(secret, option=orjson.OPT_SORT_KEYS)
+        """Recognises the same account without decrypting anything, whatever its webhook secret."""
+        shown = {name: value for name, value in secret.items() if name != WEBHOOK_SECRET}
+        canonical = orjson.dumps(shown, option=orjson.OPT_SORT_KEYS)
         return hmac.new(self._accounts, canonical, hashlib.sha256).hexdigest()
 
     def address(self, email: str) -> bytes:
@@ -66,6 +69,16 @@ def new_key() -> tuple[str, str, bytes]:
 def key_hash(key: str) -> bytes:
     """Returns what is stored of an API key. It has 256 random bits, so a plain hash is enough."""
     return hashlib.sha256(key.encode()).digest()
+
+
+def new_webhook_secret() -> str:
+    """Makes what a provider must show with every delivery."""
+    return "whs_" + secrets.token_urlsafe(32)
+
+
+def webhook_hash(secret: bytes) -> bytes:
+    """Returns what a webhook secret is recognised by."""
+    return hashlib.sha256(secret).digest()
 
 
 def local_key(data_dir: Path) -> str:

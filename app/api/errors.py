@@ -18,7 +18,7 @@ from starlette.exceptions import HTTPException
 from starlette.responses import Response
 from starlette.routing import Route
 
-from app.db.connections import DuplicateTarget
+from app.db.connections import DuplicateTarget, WebhookSecretTaken
 from app.db.idempotency import KeyReused
 from app.db.leads import IdentityTaken
 from app.db.reviews import AlreadyDecided
@@ -57,6 +57,7 @@ STATUSES: dict[type[LeadkeeperError], int] = {
     AlreadyClaimed: 409,
     IdentityTaken: 409,
     DuplicateTarget: 409,
+    WebhookSecretTaken: 409,
     AlreadyDecided: 409,
     NotMerged: 409,
     MovedOn: 409,

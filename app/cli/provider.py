@@ -9,7 +9,7 @@ from uuid import UUID
 
 from app.db.session import Tenant
 from app.domain.values import JSON
-from app.runtime import Runtime, probe_account, target_of
+from app.runtime import Runtime, probe_account
 from app.sync import connect as connecting
 
 
@@ -27,14 +27,11 @@ class Account:
 
 async def connect(runtime: Runtime, tenant: Tenant, account: Account, *, actor: str) -> UUID:
     """Checks an account with its provider and stores the connection; its first run proposes a plan."""
-    fingerprint = runtime.vault.fingerprint(account.secret)
     wanted = connecting.Wanted(
         provider=account.kind,
         name=account.name,
         config=account.config,
-        target=target_of(account.kind, dict(account.config), fingerprint),
-        fingerprint=fingerprint,
-        sealed=runtime.vault.seal(account.secret),
+        **runtime.account(account.kind, account.config, account.secret),
         schedule_minutes=runtime.settings.sync_interval_minutes,
         **account.options,
     )

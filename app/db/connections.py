@@ -9,6 +9,7 @@ from functools import lru_cache
 from typing import Any
 from uuid import UUID
 
+import asyncpg
 import orjson
 
 from app.db.leads import instant
@@ -29,6 +30,13 @@ SOURCES = {"airtable": Source.AIRTABLE, "instantly": Source.INSTANTLY}
 
 class LeaseLost(LeadkeeperError):
     """Another instance works this connection now; nothing more is written here."""
+
+
+class WebhookSecretTaken(LeadkeeperError):
+    """Another account has this webhook secret: choose another one, or leave it out and one is made."""
+
+    def __init__(self) -> None:
+        super().__init__(str(self.__doc__))
 
 
 class DuplicateTarget(LeadkeeperError):
@@ -255,6 +263,21 @@ async def account(tx: Tx, provider: str, fingerprint: str, secret: bytes, accoun
     )
     assert isinstance(found, UUID)
     return found
+
+
+async def give_webhook_secret(
+    tx: Tx, account_id: UUID, sealed: bytes, webhook_hash: bytes, *, replaces: bool = False
+) -> bool:
+    """Lets an account's deliveries be known by a secret, which `sealed` holds too; returns whether it was taken.
+
+    One that the account has stays unless this one `replaces` it. Raises `WebhookSecretTaken`.
+    """
+    try:
+        return bool(
+            await tx.value("SELECT give_webhook_secret($1, $2, $3, $4)", account_id, sealed, webhook_hash, replaces)
+        )
+    except asyncpg.UniqueViolationError:
+        raise WebhookSecretTaken from None
 
 
 async def secret(tx: Tx, account_id: UUID) -> bytes | None:

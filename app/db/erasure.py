@@ -19,6 +19,8 @@ from app.db.session import Tx
 ERASED: Final = frozenset({
     "lead", "lead_identity", "lead_alias", "lead_change", "activity", "link", "write_attempt", "review_item",
     "idempotency_key", "lead_merge", "lead_search",
+    # of a delivery everything but its key and its campaign, or the provider's delivery log would bring it back
+    "webhook_delivery",
 })  # fmt: skip
 #: Columns of the other tables, which hold nothing about a lead: names that the team gave, how things are set up, what
 #: staff did and to which ids, and keyed hashes, which are kept on purpose.
@@ -33,7 +35,7 @@ KEPT: Final = {
         "provider name target config mapping conflict_strategy create_policy thresholds state reason lease_owner"
     ),
     "erasure_ledger": "hash",
-    "provider_account": "provider secret fingerprint",
+    "provider_account": "provider secret fingerprint webhook_hash",
     "rate_bucket": "resource",
     # an offset and the provider's clock
     "stream_cursor": "stream position progress",

@@ -206,6 +206,23 @@ class Database:
             async with self._pool.acquire(timeout=POOL_TIMEOUT) as connection:
                 return await connection.fetchrow(sql, *args)
 
+    async def alone(self, sql: str, *args: Any, timeout: float | None = None) -> list[Any]:
+        """Returns the rows of one statement that is a transaction of its own: one trip, committed when it returns.
+
+        For statements that precede every tenant. `timeout` is in seconds, for the place in the pool and for the
+        statement each.
+        """
+        with _TRANSLATED:
+            async with self._pool.acquire(timeout=timeout or POOL_TIMEOUT) as connection:
+                await self._point("commit")
+                rows = list(await connection.fetch(sql, *args, timeout=timeout))
+        await self._point("committed")
+        return rows
+
+    def given_time(self) -> datetime | None:
+        """Returns a simulation's time; None where the database's own counts."""
+        return self._clock.now() if self._clock else None
+
     async def now(self) -> datetime:
         """Returns the database's time, to the millisecond."""
         async with self.transaction() as tx:
@@ -217,6 +234,10 @@ class Database:
             return await work()
         except _RETRIED:
             return await work()
+
+    async def _point(self, name: str) -> None:
+        if self._probe is not None:
+            await self._probe(name)
 
     def _time(self, row: Any) -> datetime:
         now: datetime = self._clock.now() if self._clock else row["now"]

@@ -106,8 +106,11 @@ provider_account = Table(
     #: keyed hash of the secret: the same account is recognised without decrypting anything
     _text("fingerprint", null=False),
     _at("created_at", now=True),
+    #: sha256 of the webhook secret: it says whose delivery comes in
+    Column("webhook_hash", LargeBinary),
     PrimaryKeyConstraint("id"),
     UniqueConstraint("provider", "fingerprint"),
+    UniqueConstraint("webhook_hash"),
 )
 
 rate_bucket = Table(
@@ -303,6 +306,7 @@ connection = _tenant(
     _at("deleted_at"),
     ForeignKeyConstraint(["account_id"], ["provider_account.id"]),
     CheckConstraint("state IN ('new', 'active', 'paused', 'stopped')", name="state"),
+    Index(None, "account_id"),
     Index("connection_target_key", "workspace_id", "target", unique=True, postgresql_where=text("deleted_at IS NULL")),
 )
 
@@ -533,6 +537,60 @@ audit = _tenant(
     _big("xid"),
     Index(None, "workspace_id", "at"),
     Index("audit_erased_idx", "workspace_id", "xid", "id", postgresql_where=text("action = 'lead.erased'")),
+)  # fmt: skip
+
+#: The inbox. A delivery has no workspace before it is routed, so its key is its id alone.
+webhook_delivery = Table(
+    "webhook_delivery",
+    metadata,
+    _id(),
+    _id("account_id", nullable=True),
+    _id("workspace_id", nullable=True),
+    #: the campaign in the address it came to, as it was written
+    _text("path"),
+    _at("received_at", now=True),
+    #: webhook, log (the provider's delivery log), mail (a poll of its e-mails)
+    _text("via", null=False, default="webhook"),
+    #: some of its headers, none of which is a secret
+    _json("headers"),
+    #: as it came; null: forgotten after its time, or erased
+    Column("body", LargeBinary),
+    #: sha256 of the account, the campaign and what it says
+    Column("dedupe_key", LargeBinary, nullable=False),
+    #: the provider's id of the campaign
+    _text("campaign_id"),
+    _text("event_type"),
+    #: keyed hash of the address it is about
+    Column("email_hash", LargeBinary),
+    #: received (to be applied), applied, ignored (nothing to do), parked (waits for its lead or a person), unrouted (no
+    #: workspace yet), failed
+    _text("state", null=False, default="received"),
+    _text("reason"),
+    _count("attempts"),
+    _at("next_attempt_at"),
+    _at("applied_at"),
+    _id("lead_id", nullable=True),
+    PrimaryKeyConstraint("id"),
+    UniqueConstraint("dedupe_key"),
+    ForeignKeyConstraint(["workspace_id"], ["workspace.id"], ondelete="CASCADE"),
+    _to("lead", "lead_id", set_null=True),
+    CheckConstraint("via IN ('webhook', 'log', 'mail')", name="via"),
+    CheckConstraint(
+        "state IN ('received', 'applied', 'ignored', 'parked', 'unrouted', 'failed')"
+        " AND (state = 'unrouted') = (workspace_id IS NULL)",
+        name="state",
+    ),
+    Index("webhook_delivery_list_idx", "workspace_id", "received_at", "id"),
+    Index(
+        "webhook_delivery_due_idx", "workspace_id", "received_at", "id", postgresql_where=text("state = 'received'")
+    ),
+    Index("webhook_delivery_parked_idx", "workspace_id", "email_hash", postgresql_where=text("state = 'parked'")),
+    Index("webhook_delivery_unrouted_idx", "account_id", "campaign_id", postgresql_where=text("state = 'unrouted'")),
+    Index("webhook_delivery_lead_idx", "workspace_id", "lead_id", postgresql_where=text("lead_id IS NOT NULL")),
+    Index(
+        "webhook_delivery_kept_idx", "workspace_id", "received_at",
+        postgresql_where=text("body IS NOT NULL AND state IN ('applied', 'ignored')"),
+    ),
 )  # fmt: skip
 
 #: Rows of these tables belong to no single workspace; the app role meets them through grants alone.

@@ -17,7 +17,7 @@ from app.db.session import Probe, Tenant
 from app.domain.merge import Strategy
 from app.domain.values import JSON
 from app.lab.servers import serving
-from app.runtime import Runtime, opened, probe_account, target_of
+from app.runtime import Runtime, opened, probe_account
 from app.sandbox.airtable import AirtableSandbox
 from app.sandbox.instantly import InstantlySandbox
 from app.scheduler import Worker
@@ -39,17 +39,13 @@ class World:
         self, kind: str, config: Mapping[str, JSON], secret: dict[str, str], *, name: str | None = None, **settings: Any
     ) -> UUID:
         """Connects a provider, as `POST /api/admin/connections` does."""
-        vault = self.runtime.vault
         if "conflict_strategy" in settings:
             settings["conflict_strategy"] = Strategy(settings["conflict_strategy"])
-        fingerprint = vault.fingerprint(secret)
         wanted = connect.Wanted(
             provider=kind,
             name=name or kind.capitalize(),
             config=config,
-            target=target_of(kind, dict(config), fingerprint),
-            fingerprint=fingerprint,
-            sealed=vault.seal(secret),
+            **self.runtime.account(kind, config, secret),
             **settings,
         )
         columns = await probe_account(self.runtime, kind, dict(config), secret)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
 
-from app.db import connections, runs
+from app.db import connections, deliveries, runs
 from app.db.ids import new_id
 from app.db.session import Tx
 from app.domain import filters, mapping
@@ -27,6 +27,9 @@ class Wanted:
     target: str
     fingerprint: str
     sealed: bytes
+    #: by what the account's deliveries are recognised, and whether somebody chose it
+    webhook_hash: bytes | None = None
+    webhook_chosen: bool = False
     mapping: str | Sequence[Mapping[str, JSON]] = "auto"
     conflict_strategy: Strategy = Strategy.REMOTE_WINS
     create: JSON = None
@@ -72,8 +75,14 @@ def _check_modified(table: MappingTable, columns: Mapping[str, Column]) -> None:
 
 
 async def connect(tx: Tx, wanted: Wanted, table: MappingTable, *, actor: str) -> UUID:
-    """Stores a connection whose first run will propose a plan; raises `connections.DuplicateTarget`."""
+    """Stores a connection whose first run will propose a plan; raises `connections.DuplicateTarget` and
+    `connections.WebhookSecretTaken`.
+    """
     account_id = await connections.account(tx, wanted.provider, wanted.fingerprint, wanted.sealed, new_id())
+    if wanted.webhook_hash is not None:
+        await connections.give_webhook_secret(
+            tx, account_id, wanted.sealed, wanted.webhook_hash, replaces=wanted.webhook_chosen
+        )
     connection_id = new_id()
     pushes = wanted.provider == "airtable"
     columns: dict[str, Any] = {
@@ -94,5 +103,6 @@ async def connect(tx: Tx, wanted: Wanted, table: MappingTable, *, actor: str) ->
         "created_at": tx.now,
     }
     await connections.add(tx, columns)
+    await deliveries.route(tx, account_id)
     await runs.queue(tx, connection_id, "delta", "connect", requested_by=actor)
     return connection_id

@@ -8,9 +8,10 @@ from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
 
+import orjson
 import pytest
 
-from app.db import leads, links, reviews, runs
+from app.db import deliveries, leads, links, reviews, runs
 from app.domain.lead import Lead
 from app.lab import agreement
 from app.lab.transport import InProcess
@@ -147,6 +148,19 @@ class Bench:
             self.world.runtime.db, self.world.tenant, connection_id, self.world.airtable, forgiven=frozenset({"held"})
         )
         assert found.holds, found
+
+    async def deliver(self, payload: Any) -> UUID:
+        """Keeps what Instantly tells about its first campaign, as its webhook does; nothing applies it yet."""
+        body = payload if isinstance(payload, bytes) else orjson.dumps(payload)
+        row = deliveries.delivery(
+            body,
+            fingerprint=self.world.runtime.vault.address,
+            account_id=await self.value("SELECT id FROM provider_account WHERE provider = 'instantly'"),
+            path=self.campaigns[0].id,
+        )
+        (stored,) = await deliveries.store(self.world.runtime.db, [row])
+        assert stored is not None
+        return stored.id
 
     async def value(self, sql: str, *args: Any) -> Any:
         """Returns one value from the database."""

@@ -8,7 +8,7 @@ from uuid import UUID
 import asyncpg
 import pytest
 
-from app.db import erasure, idempotency, leads, reviews, workspaces
+from app.db import deliveries, erasure, idempotency, leads, reviews, workspaces
 from app.db.ids import new_id
 from app.db.session import Database, Tenant
 from app.sync import edit, erase
@@ -64,8 +64,8 @@ async def test_what_refers_to_a_lead_goes_with_it(urls: Urls) -> None:
     )
     await connection.close()
 
-    # the function removes a lead's links itself
-    assert {row["t"] for row in rows if row["how"] != "c"} == {"link"}
+    # the function removes a lead's links itself, and empties its deliveries
+    assert {row["t"] for row in rows if row["how"] != "c"} == {"link", "webhook_delivery"}
 
 
 @pytest.fixture
@@ -106,6 +106,13 @@ async def test_nothing_is_left_of_an_erased_lead_in_any_table(
         await idempotency.begin(tx, "k", b"h")
         body = f'{{"id": "{lead.id}", "email": "zebedee.q@quill.test"}}'.encode()
         await idempotency.finish(tx, "k", idempotency.Answer(200, body, {}))
+    told_of = [
+        await bench.deliver({"event_type": "reply_received", "lead_email": "zebedee@quill.test"}),
+        await bench.deliver(
+            {"event_type": "email_sent", "reply_text": "Ask Zebedee@Quill.test", "lead_email": "x@y.test"}
+        ),
+    ]
+    untouched = await bench.deliver({"event_type": "email_sent", "lead_email": "anna@berg.test"})
     before = await told(urls, "zebedee")
 
     await erases(lead_id)
@@ -117,6 +124,10 @@ async def test_nothing_is_left_of_an_erased_lead_in_any_table(
     assert await bench.value("SELECT detail->>'lead_id' FROM audit WHERE action = 'lead.erased'") == lead.id
     plan = (await bench.items("plan"))[-1]
     assert (plan["evidence"]["digest"], plan["evidence"]["here"]) == ("d", [])
+    # their keys stay, so that they do not come back from the provider's delivery log
+    async with bench.world.runtime.db.transaction(bench.world.tenant) as tx:
+        kept = {row.id: (row.body is None, row.state) for row in await deliveries.load(tx, [*told_of, untouched])}
+    assert kept == dict.fromkeys(told_of, (True, "ignored")) | {untouched: (False, "received")}
     assert (await bench.lead("anna@berg.test")).values["full_name"] == "Anna Berg"
     assert await bench.link(airtable, other)
 

@@ -27,7 +27,7 @@ from app.db.connections import Stored
 from app.domain.mapping import MappingError
 from app.domain.values import JSON
 from app.providers.base import Column, ProviderError
-from app.runtime import Runtime, probe_account, target_of
+from app.runtime import Runtime, probe_account
 from app.sync import adjust, connect, plans
 from app.sync.preview import NoPlan
 
@@ -227,15 +227,12 @@ async def _looked_at(
 
 def _wanted(runtime: Runtime, body: Any) -> connect.Wanted:
     secret, config = _secret(body), body.config.model_dump()
-    fingerprint = runtime.vault.fingerprint(secret)
     rows = body.mapping if isinstance(body.mapping, str) else [m.model_dump(exclude_none=True) for m in body.mapping]
     return connect.Wanted(
         provider=body.provider,
         name=body.name or body.provider.capitalize(),
         config=config,
-        target=target_of(body.provider, config, fingerprint),
-        fingerprint=fingerprint,
-        sealed=runtime.vault.seal(secret),
+        **runtime.account(body.provider, config, secret),
         mapping=rows,
         conflict_strategy=body.conflict_strategy,
         create=body.create,

@@ -23,6 +23,7 @@ def _plain(secret: SecretStr) -> SecretStr:
 
 
 Secret = Annotated[SecretStr, Field(min_length=1, max_length=500), AfterValidator(_plain)]
+WebhookSecret = Annotated[SecretStr, Field(min_length=16, max_length=500), AfterValidator(_plain)]
 Identifier = Annotated[str, Field(min_length=1, max_length=64, pattern=r"^[A-Za-z0-9_-]+$")]
 
 
@@ -51,7 +52,13 @@ class InstantlySecret(Body):
     """What opens it."""
 
     api_key: Secret = Field(description="Write-only.")
-    webhook_secret: Secret | None = Field(None, description="Write-only.")
+    webhook_secret: WebhookSecret | None = Field(
+        None,
+        description=(
+            "What Instantly's webhooks show here, by which a delivery is known to be this account's; at least 16"
+            " characters, write-only. Left out, one is made. One that is sent replaces the account's."
+        ),
+    )
 
 
 class MappedColumn(Body):

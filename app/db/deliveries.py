@@ -1,0 +1,233 @@
+"""The inbox: deliveries of webhooks as they came, each once, and what became of them.
+
+Storing and routing come before any tenant, through functions of the database; what follows runs inside a workspace.
+Nobody locks a delivery and then a lead: whoever applies one locks its lead first and then reads its state again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import Any, Literal
+from uuid import UUID
+
+from app.db.ids import new_id
+from app.db.session import Database, Tx
+from app.domain import delivery as words
+from app.domain.values import JSON
+
+State = Literal["received", "applied", "ignored", "parked", "unrouted", "failed"]
+Via = Literal["webhook", "log", "mail"]
+
+#: Times a delivery is tried before it is set aside, and the wait after the first failure, which doubles.
+ATTEMPTS, FIRST_WAIT = 6, 5.0
+#: Days a workspace keeps the bodies of what it has applied, where it does not say.
+DELIVERY_DAYS = 90
+
+_STORE = "SELECT * FROM store_deliveries(coalesce($1, date_trunc('milliseconds', clock_timestamp())), " + (
+    ", ".join(f"${i}" for i in range(2, 15)) + ")"
+)
+_LOADED = "id, account_id, path, received_at, via, headers, body, campaign_id, event_type, email_hash, attempts, state"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Delivery:
+    """A delivery to be stored; made by `delivery`."""
+
+    #: whose it is: the sha256 of a webhook secret, or the account itself
+    secret_hash: bytes | None
+    account_id: UUID | None
+    via: Via
+    #: the campaign in the address, None where there was no address
+    path: str | None
+    headers: Mapping[str, str]
+    body: bytes
+    digest: bytes
+    told: words.Told
+    email_hash: bytes | None
+
+
+@dataclass(frozen=True, slots=True)
+class Stored:
+    """A delivery that is kept, now or since before."""
+
+    id: UUID
+    is_new: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Loaded:
+    """A delivery as it is kept."""
+
+    id: UUID
+    account_id: UUID
+    path: str | None
+    received_at: datetime
+    via: Via
+    headers: dict[str, str]
+    #: None: forgotten, or erased
+    body: bytes | None
+    #: the provider's id of the campaign, where any of what was told is one
+    campaign_id: str | None
+    event_type: str | None
+    email_hash: bytes | None
+    attempts: int
+    state: State
+    #: the JSON object in the body; None where there is none. Its texts may hold NUL and lone surrogates
+    content: dict[str, JSON] | None = field(repr=False)
+
+
+def delivery(
+    body: bytes,
+    *,
+    fingerprint: Callable[[str], bytes],
+    secret_hash: bytes | None = None,
+    account_id: UUID | None = None,
+    via: Via = "webhook",
+    path: str | None = None,
+    headers: Mapping[str, str] | None = None,
+) -> Delivery:
+    """Makes a delivery of a body, whatever is in it; `fingerprint` is the keyed hash of an address."""
+    headers = headers or {}
+    found = words.read(body, headers.get("content-encoding", ""))
+    told = words.told(found.content)
+    return Delivery(
+        secret_hash=secret_hash,
+        account_id=account_id,
+        via=via,
+        path=None if path is None else words.storable(path),
+        headers=headers,
+        body=body,
+        digest=found.digest,
+        told=told,
+        email_hash=None if told.email is None else fingerprint(told.email),
+    )
+
+
+async def store(db: Database, rows: Sequence[Delivery], *, timeout: float | None = None) -> list[Stored | None]:
+    """Keeps deliveries, all in one statement that commits; None for those whose secret nobody has."""
+    if not rows:
+        return []
+    found = await db.alone(
+        _STORE,
+        db.given_time(),
+        [new_id() for _ in rows],
+        [row.secret_hash for row in rows],
+        [row.account_id for row in rows],
+        [row.via for row in rows],
+        [None if row.path is None else row.path.strip().lower() for row in rows],
+        [row.path for row in rows],
+        [row.told.campaign for row in rows],
+        [row.told.campaign_id for row in rows],
+        [row.told.event_type for row in rows],
+        [row.email_hash for row in rows],
+        [row.digest for row in rows],
+        [dict(row.headers) for row in rows],
+        [row.body for row in rows],
+        timeout=timeout,
+    )
+    return [None if row["delivery"] is None else Stored(row["delivery"], row["is_new"]) for row in found]
+
+
+async def due(db: Database, limit: int) -> list[tuple[UUID, list[UUID]]]:
+    """Returns what is to be applied, the oldest first and at most `limit` of each workspace."""
+    async with db.transaction() as tx:
+        rows = await tx.all("SELECT * FROM due_deliveries($1, $2)", tx.now, limit)
+    return [(row["workspace_id"], list(row["ids"])) for row in rows]
+
+
+async def route(tx: Tx, account_id: UUID | None = None, campaign_id: str | None = None) -> int:
+    """Gives deliveries without a workspace (of an account, of a campaign) to the one that has their campaign by now."""
+    found: int = await tx.value("SELECT route_deliveries($1, $2)", account_id, campaign_id)
+    return found
+
+
+async def unrouted(tx: Tx) -> list[Any]:
+    """Returns how many deliveries wait for a workspace, by account and campaign; for operators, others see none."""
+    return await tx.all("SELECT * FROM unrouted_deliveries()")
+
+
+async def load(tx: Tx, ids: Collection[UUID]) -> list[Loaded]:
+    """Returns deliveries of the workspace, in the order they came in."""
+    rows = await tx.all(
+        f"SELECT {_LOADED} FROM webhook_delivery WHERE workspace_id = $1 AND id = ANY($2) ORDER BY received_at, id",
+        tx.workspace_id,
+        list(ids),
+    )
+    return [loaded(row) for row in rows]
+
+
+def loaded(row: Mapping[str, Any]) -> Loaded:
+    """Returns a delivery as its row has it."""
+    body, headers = row["body"], row["headers"]
+    content = None if body is None else words.read(body, str(headers.get("content-encoding", ""))).content
+    return Loaded(**{name: row[name] for name in Loaded.__dataclass_fields__ if name != "content"}, content=content)
+
+
+async def waiting(tx: Tx, ids: Collection[UUID]) -> set[UUID]:
+    """Returns those that are still to be applied; asked again once their leads are locked."""
+    rows = await tx.all(
+        "SELECT id FROM webhook_delivery WHERE workspace_id = $1 AND id = ANY($2) AND state = 'received'",
+        tx.workspace_id,
+        list(ids),
+    )
+    return {row["id"] for row in rows}
+
+
+async def settle(
+    tx: Tx, ids: Collection[UUID], state: State, reason: str | None = None, lead_id: UUID | None = None
+) -> int:
+    """Says what became of deliveries that were to be applied; returns of how many."""
+    return await tx.run(
+        "UPDATE webhook_delivery SET state = $3, reason = $4, lead_id = $5, next_attempt_at = NULL,"
+        " applied_at = CASE WHEN $3 IN ('applied', 'ignored') THEN $6::timestamptz END"
+        " WHERE workspace_id = $1 AND id = ANY($2) AND state = 'received'",
+        tx.workspace_id,
+        list(ids),
+        state,
+        None if reason is None else words.storable(reason),
+        lead_id,
+        tx.now,
+    )
+
+
+async def unpark(tx: Tx, email_hashes: Collection[bytes]) -> int:
+    """Lets the deliveries that wait for leads with these addresses (as keyed hashes) be applied; returns how many."""
+    return await tx.run(
+        "UPDATE webhook_delivery SET state = 'received', reason = NULL, attempts = 0"
+        " WHERE workspace_id = $1 AND email_hash = ANY($2) AND state = 'parked'",
+        tx.workspace_id,
+        list(email_hashes),
+    )
+
+
+async def failed(tx: Tx, delivery_id: UUID, reason: str) -> State:
+    """Notes that applying a delivery failed: it is tried again later, and after `ATTEMPTS` times set aside."""
+    state: State | None = await tx.value(
+        "UPDATE webhook_delivery SET attempts = attempts + 1, reason = $3, next_attempt_at = CASE"
+        " WHEN attempts + 1 < $4 THEN $5::timestamptz + make_interval(secs => $6 * power(2, attempts)) END,"
+        " state = CASE WHEN attempts + 1 < $4 THEN 'received' ELSE 'failed' END"
+        " WHERE workspace_id = $1 AND id = $2 AND state = 'received' RETURNING state",
+        tx.workspace_id,
+        delivery_id,
+        words.storable(reason),
+        ATTEMPTS,
+        tx.now,
+        FIRST_WAIT,
+    )
+    return state or "applied"
+
+
+async def forget(tx: Tx, limit: int = 2000) -> int:
+    """Empties bodies that were applied longer ago than the workspace keeps them; returns of how many."""
+    days = await tx.value("SELECT settings -> 'delivery_days' FROM workspace WHERE id = $1", tx.workspace_id)
+    kept = days if isinstance(days, int) and days > 0 else DELIVERY_DAYS
+    return await tx.run(
+        "UPDATE webhook_delivery SET body = NULL, headers = '{}' WHERE workspace_id = $1 AND id IN ("
+        " SELECT id FROM webhook_delivery WHERE workspace_id = $1 AND body IS NOT NULL"
+        " AND state IN ('applied', 'ignored') AND received_at < $2 ORDER BY received_at LIMIT $3)",
+        tx.workspace_id,
+        tx.now - timedelta(days=kept),
+        limit,
+    )

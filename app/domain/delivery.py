@@ -1,0 +1,109 @@
+"""A webhook's body, as it came: what can be read of it without believing any of it.
+
+Providers give their deliveries no id, so a delivery is known by what it says: its JSON in one canonical form, or its
+bytes where it is no JSON object.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import zlib
+from typing import Final
+
+import orjson
+
+from app.domain.values import JSON, value
+
+#: How long a body may become when it is unpacked, in bytes, and how long a name in it may be, in characters.
+UNPACKED, LONGEST = 8_000_000, 200
+
+
+@value
+class Read:
+    """What a body says before anybody looks closer."""
+
+    #: the JSON object; None where it is none
+    content: dict[str, JSON] | None
+    #: sha256 of what it says
+    digest: bytes
+
+
+@value
+class Told:
+    """By what a delivery is routed, found and listed; every text can be stored."""
+
+    event_type: str | None
+    #: what may be the campaign: custom variables of a lead can take the place of either
+    campaign: str | None
+    campaign_id: str | None
+    email: str | None
+
+
+def read(body: bytes, encoding: str = "") -> Read:
+    """Reads a body of a Content-Encoding; never raises. Lone surrogates and NaN are let through as they are."""
+    content = _object(_unpacked(body) if encoding.strip().lower() == "gzip" else body)
+    canonical = body
+    if content is not None:
+        try:
+            canonical = orjson.dumps(content, option=orjson.OPT_SORT_KEYS)
+        except TypeError:
+            # lone surrogates and numbers beyond measure have no canonical form
+            canonical = body
+    return Read(content=content, digest=hashlib.sha256(canonical).digest())
+
+
+def told(content: dict[str, JSON] | None) -> Told:
+    """Returns what a payload is known by."""
+    content = content or {}
+    return Told(
+        event_type=_name(content.get("event_type")),
+        campaign=_lower(content.get("campaign")),
+        campaign_id=_lower(content.get("campaign_id")),
+        email=_name(content.get("lead_email")) or _name(content.get("email")),
+    )
+
+
+def storable(text: str) -> str:
+    """Returns a text without what a database's text cannot hold."""
+    return text.replace("\x00", "\ufffd").encode(errors="replace").decode()[:LONGEST]
+
+
+def _name(found: JSON) -> str | None:
+    return (storable(found) or None) if isinstance(found, str) else None
+
+
+def _lower(found: JSON) -> str | None:
+    name = _name(found)
+    return None if name is None else name.strip().lower()
+
+
+def _object(body: bytes | None) -> dict[str, JSON] | None:
+    if not body:
+        return None
+    try:
+        content = orjson.loads(body)
+    except orjson.JSONDecodeError:
+        content = _lenient(body)
+    return content if isinstance(content, dict) else None
+
+
+def _lenient(body: bytes) -> JSON:
+    """Reads what strict JSON is not: texts cut in the middle of a character, a byte order mark, NaN."""
+    try:
+        return json.loads(body)
+    except (ValueError, RecursionError):
+        return None
+
+
+#: Bits of zlib's window, plus 16: the gzip format.
+_GZIP: Final = 16 + zlib.MAX_WBITS
+
+
+def _unpacked(body: bytes) -> bytes | None:
+    unpacking = zlib.decompressobj(_GZIP)
+    try:
+        found = unpacking.decompress(body, UNPACKED)
+    except zlib.error:
+        return None
+    return found if unpacking.eof else None
