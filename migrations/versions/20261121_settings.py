@@ -5,7 +5,7 @@ from __future__ import annotations
 from alembic import op
 
 revision = "0008_settings"
-down_revision = "0007_erased_events"
+down_revision = "0008_inbox"
 branch_labels = None
 depends_on = None
 
