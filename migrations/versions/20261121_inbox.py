@@ -185,6 +185,7 @@ FUNCTIONS = (
 
 
 def upgrade() -> None:
+    op.execute("SET LOCAL lock_timeout = '5s'")
     op.add_column("provider_account", sa.Column("webhook_hash", sa.LargeBinary(), nullable=True))
     op.create_unique_constraint(op.f("provider_account_webhook_hash_key"), "provider_account", ["webhook_hash"])
     op.create_index(op.f("connection_account_id_idx"), "connection", ["account_id"])
@@ -258,6 +259,7 @@ def _create_table() -> None:
 
 
 def downgrade() -> None:
+    op.execute("SET LOCAL lock_timeout = '5s'")
     op.execute(ERASE % "")
     for function in FUNCTIONS:
         op.execute(f"DROP FUNCTION {function}")
