@@ -14,6 +14,7 @@ import typer
 
 from app.cli.console import listening, load, run
 from app.lab.demo import demo as show_demo
+from app.lab.posting import delivering_over_http
 from app.lab.servers import serving, until_ended
 from app.sandbox.airtable import AirtableSandbox
 from app.sandbox.core import MovableClock
@@ -59,6 +60,7 @@ async def _sandbox(airtable_port: int, instantly_port: int, seed: int) -> None:
         ):
             sock = listening(HOST, port, remedy=f"end what listens there, or choose another with --{name}-port")
             urls.append(await stack.enter_async_context(serving(app, sock)))
+        await stack.enter_async_context(delivering_over_http(instantly))
         for line in (
             "Both sandboxes are up; Ctrl-C ends them. Put this into .env and start `leadkeeper serve`:",
             "",

@@ -16,6 +16,7 @@ from app.db import connections, workspaces
 from app.db.session import Probe, Tenant
 from app.domain.merge import Strategy
 from app.domain.values import JSON
+from app.lab.posting import delivering_over_http
 from app.lab.servers import serving
 from app.runtime import Runtime, opened, probe_account
 from app.sandbox.airtable import AirtableSandbox
@@ -80,7 +81,7 @@ async def over_http(
     """Opens a world whose providers are real HTTP servers on loopback ports."""
     async with serving(airtable.app) as airtable_url, serving(instantly.app) as instantly_url:
         local = settings.model_copy(update={"airtable_api_url": airtable_url, "instantly_api_url": instantly_url})
-        async with opened(local, database=database, fresh=True) as runtime:
+        async with opened(local, database=database, fresh=True) as runtime, delivering_over_http(instantly):
             yield await make(runtime, airtable, instantly)
 
 

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+import json
+from collections.abc import AsyncIterator, Mapping
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import httpx
 import pytest
@@ -50,3 +53,39 @@ async def api(world: InstantlySandbox) -> AsyncIterator[httpx.AsyncClient]:
 @pytest.fixture
 def campaign(world: InstantlySandbox) -> str:
     return world.store.add_campaign("Q3 founders").id
+
+
+@dataclass(frozen=True, slots=True)
+class Posted:
+    """One POST as the receiver of a webhook saw it."""
+
+    url: str
+    headers: dict[str, str]
+    payload: Any
+
+
+class Receiver:
+    """Takes webhooks in; answers what it is told to, 200 where it is told nothing."""
+
+    def __init__(self) -> None:
+        self.calls: list[Posted] = []
+        #: what the next calls get: a status, or an exception that is raised
+        self.answers: list[int | Exception] = []
+
+    @property
+    def payloads(self) -> list[Any]:
+        return [call.payload for call in self.calls]
+
+    async def __call__(self, url: str, headers: Mapping[str, str], body: bytes, timeout: float) -> int:
+        self.calls.append(Posted(url, dict(headers), json.loads(body)))
+        answer = self.answers.pop(0) if self.answers else 200
+        if isinstance(answer, Exception):
+            raise answer
+        return answer
+
+
+@pytest.fixture
+def receiver(world: InstantlySandbox) -> Receiver:
+    receiver = Receiver()
+    world.deliveries.sender = receiver
+    return receiver

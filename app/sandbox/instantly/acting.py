@@ -2,6 +2,7 @@
 
     POST /_sandbox/act  {"lead": id or address, "campaign": id (optional), "do": what, ...}
 
+A campaign, named alone, can `complete_campaign`, or `fail_account` with the `account` of a mailbox.
 `do` is one of send, open, click, reply, bounce, unsubscribe, interest, delete, move, edit; the further keys are the
 arguments of the store's method (`step`, `positive`, `text`, `auto`; `value` for interest; `to` for move; `fields` and
 `custom_variables` for edit). An address that is in several campaigns acts in all of them unless `campaign` is given.
@@ -19,6 +20,7 @@ from starlette.routing import Route
 
 from app.sandbox.core import json_response
 from app.sandbox.instantly.analytics import Analytics
+from app.sandbox.instantly.deliveries import Deliveries
 from app.sandbox.instantly.records import Json, Lead
 from app.sandbox.instantly.store import Refused, Store
 
@@ -31,6 +33,8 @@ def act_route(store: Store) -> Route:
     async def act(request: Request) -> Response:
         store.settle()
         asked = await request.json()
+        if asked.get("do") in ("complete_campaign", "fail_account"):
+            return _on_campaign(store, asked)
         rows = _rows(store, str(asked.get("lead", "")), asked.get("campaign"))
         if not rows:
             return json_response({"error": f"No lead {asked.get('lead')!r} in this workspace."}, 404)
@@ -65,6 +69,42 @@ def correct_route(analytics: Analytics) -> Route:
         return json_response({"corrected": day.isoformat()})
 
     return Route("/_sandbox/correct", correct, methods=["POST"])
+
+
+def hooks_route(deliveries: Deliveries) -> Route:
+    """Returns the route through which Instantly gives up on a webhook, takes it up again, or delivers what is due.
+
+    POST /_sandbox/hooks  {"disable": id} | {"enable": id} | {"deliver": true}; GET shows all of them, with failures
+    """
+
+    async def hooks(request: Request) -> Response:
+        made = 0
+        if request.method == "POST":
+            asked = await request.json()
+            try:
+                if "disable" in asked:
+                    deliveries.hooks.disable(deliveries.hooks.all[asked["disable"]], deliveries.now())
+                if "enable" in asked:
+                    deliveries.hooks.resume(deliveries.hooks.all[asked["enable"]])
+            except KeyError as exc:
+                return json_response({"error": f"There is no webhook {exc}."}, 404)
+            if asked.get("deliver"):
+                made = await deliveries.deliver_due()
+        shown = [hook.render() | {"failures": hook.failures} for hook in deliveries.hooks.all.values()]
+        return json_response({"hooks": shown, "waiting": deliveries.waiting, "attempts": made})
+
+    return Route("/_sandbox/hooks", hooks, methods=["GET", "POST"])
+
+
+def _on_campaign(store: Store, asked: Json) -> Response:
+    campaign = store.campaigns.get(str(asked.get("campaign")))
+    if campaign is None:
+        return json_response({"error": f"No campaign {asked.get('campaign')!r} in this workspace."}, 404)
+    if asked["do"] == "complete_campaign":
+        store.complete_campaign(campaign.id)
+    else:
+        store.fail_account(campaign.id, str(asked.get("account", "max@sender.test")))
+    return json_response({"campaign": campaign.render()})
 
 
 def _rows(store: Store, named: str, campaign: str | None) -> list[Lead]:

@@ -77,6 +77,8 @@ class Analytics:
         workspace.watchers.append(self._record)
 
     def _record(self, deed: Deed) -> None:
+        if not deed.lead:
+            return
         if deed.kind == "labelled":
             before = self._labelled.get((deed.campaign, deed.lead))
             self._labelled[deed.campaign, deed.lead] = deed.at

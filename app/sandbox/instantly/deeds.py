@@ -16,17 +16,20 @@ Kind = Literal[
     "unsubscribed",
     "labelled",
     "completed",
+    "campaign_completed",
+    "account_failed",
 ]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Deed:
-    """One thing that happened to one lead of a campaign."""
+    """One thing that happened to one lead of a campaign, or to the campaign itself."""
 
     at: datetime
     kind: Kind
     campaign: str
-    lead: str
+    #: empty where it is about no lead
+    lead: str = ""
     #: of the mail it is about, from 0; None where it is about none
     step: int | None = None
     variant: int | None = None
@@ -34,5 +37,7 @@ class Deed:
     value: int | None = None
     #: the id of the mail that was sent or received
     mail: str | None = None
+    #: the sending mailbox that failed
+    account: str | None = None
     #: the first of its kind for this lead
     is_first: bool = False

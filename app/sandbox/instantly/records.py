@@ -91,6 +91,7 @@ class Lead:
     sent_variant: int = 0
     thread_id: str | None = None
     last_mail: str | None = None
+    last_reply: str | None = None
 
     def render(self, *, omit_nulls: bool = True) -> Json:
         """Returns the lead as REST shows it."""
@@ -103,7 +104,7 @@ class Lead:
         return {key: value for name, key in PAYLOAD_KEYS.items() if (value := getattr(self, name))} | self.custom
 
 
-_HIDDEN = {"custom", "sent_step", "sent_variant", "thread_id", "last_mail"}
+_HIDDEN = {"custom", "sent_step", "sent_variant", "thread_id", "last_mail", "last_reply"}
 _LEAD_FIELDS = tuple(f.name for f in fields(Lead) if f.name not in _HIDDEN)
 
 
@@ -216,6 +217,23 @@ class Mail:
         if self.i_status is not None:
             shown["i_status"] = self.i_status
         return shown if bare else shown | {"lead_id": self.lead_id, "is_auto_reply": int(self.is_auto_reply)}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Label:
+    """A label of the workspace's own."""
+
+    id: str
+    timestamp_created: str
+    created_by: str
+    organization_id: str
+    label: str
+    interest_status_label: str
+    interest_status: int
+
+    def render(self) -> Json:
+        """Returns the label as REST shows it."""
+        return {name: getattr(self, name) for name in self.__slots__}
 
 
 @dataclass(slots=True, kw_only=True)

@@ -1,6 +1,6 @@
 """Instantly's API v2 as a local ASGI server; it answers for one workspace, with Instantly's own oddities.
 
-Left out, and answered with 404: bulk add and bulk delete, merge, lead lists and labels, subsequences, webhooks.
+Left out, and answered with 404: bulk add and bulk delete, merge, lead lists, making labels, subsequences.
 `queries`, `smart_view_id` and `esg_code` of lead filters have no effect.
 """
 
@@ -14,9 +14,11 @@ from starlette.routing import Route
 from starlette.types import ASGIApp
 
 from app.sandbox.core import Clock, Fault, Funnel, Handler, MovableClock, Sandbox, control_routes, json_response
-from app.sandbox.instantly.acting import act_route, correct_route
+from app.sandbox.instantly.acting import act_route, correct_route, hooks_route
 from app.sandbox.instantly.analytics import Analytics
 from app.sandbox.instantly.analytics_api import analytics_endpoints
+from app.sandbox.instantly.deliveries import Deliveries, Sender
+from app.sandbox.instantly.hooks_api import hook_endpoints, label_endpoints, log_endpoints
 from app.sandbox.instantly.limits import Limits
 from app.sandbox.instantly.listing import page, page_size, select_leads, select_mails
 from app.sandbox.instantly.records import Campaign, Json, Lead, stamp
@@ -41,15 +43,37 @@ from app.sandbox.instantly.wire import (
 
 
 class InstantlySandbox:
-    """A local Instantly workspace: `app` serves it, `store` is what it holds, `sandbox` its clock, faults and log."""
+    """A local Instantly workspace: `app` serves it, `store` is what it holds, `sandbox` its clock, faults and log.
 
-    def __init__(self, *, clock: Clock | None = None, seed: int = 1, switches: Switches | None = None) -> None:
+    `deliveries` posts its webhooks through `sender`, when somebody awaits `deliver_due()` or inside `delivering(…)`.
+    """
+
+    def __init__(
+        self,
+        *,
+        clock: Clock | None = None,
+        seed: int = 1,
+        switches: Switches | None = None,
+        sender: Sender | None = None,
+    ) -> None:
         self.switches = switches or Switches()
         self.sandbox = Sandbox(clock=clock or MovableClock(), seed=seed, switches=self.switches)
         self.store = Store(self.sandbox)
         self.analytics = Analytics(self.store)
-        api = _Api(self.store, self.analytics, Limits(self.sandbox.clock))
-        routes = [*api.routes(), act_route(self.store), correct_route(self.analytics)]
+        self.deliveries = Deliveries(self.sandbox, self.store, sender)
+        further = [
+            *analytics_endpoints(self.store, self.analytics),
+            *hook_endpoints(self.store, self.deliveries),
+            *log_endpoints(self.store, self.deliveries),
+            *label_endpoints(self.store),
+        ]
+        api = _Api(self.store, further, Limits(self.sandbox.clock))
+        routes = [
+            *api.routes(),
+            act_route(self.store),
+            correct_route(self.analytics),
+            hooks_route(self.deliveries),
+        ]
         for path, handler in control_routes(self.sandbox).items():
             routes.append(Route(path, handler, methods=["GET", "POST", "PATCH", "DELETE"]))
         inner = Starlette(routes=routes, exception_handlers={Refusal: _refused, HTTPException: _no_route})
@@ -57,16 +81,16 @@ class InstantlySandbox:
 
 
 class _Api:
-    def __init__(self, store: Store, analytics: Analytics, limits: Limits) -> None:
+    def __init__(self, store: Store, further: list[Endpoint], limits: Limits) -> None:
         self._store = store
-        self._analytics = analytics
+        self._further = further
         self._limits = limits
 
     def routes(self) -> list[Route]:
         table: list[Endpoint] = [
             ("GET", "/workspaces/current", "workspaces:read", self._workspace),
             ("GET", "/campaigns", "campaigns:read", self._list_campaigns),
-            *analytics_endpoints(self._store, self._analytics),
+            *self._further,
             ("GET", "/campaigns/search-by-contact", "campaigns:read", self._memberships),
             ("GET", "/campaigns/{id}", "campaigns:read", self._get_campaign),
             ("POST", "/leads/list", "leads:read", self._list_leads),
@@ -92,7 +116,8 @@ class _Api:
                 return Response("<html><title>403 Forbidden</title></html>", 403, media_type="text/html")
             self._authorize(request, scope)
             self._admit(request)
-            return answer(await read(request, self._store.switches))
+            answered = answer(await read(request, self._store.switches))
+            return answered if isinstance(answered, Response) else await answered
 
         return handle
 

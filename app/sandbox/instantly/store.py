@@ -12,6 +12,7 @@ from datetime import datetime, timedelta
 
 from app.sandbox.core import Sandbox
 from app.sandbox.instantly.agenda import Agenda
+from app.sandbox.instantly.deeds import Deed
 from app.sandbox.instantly.records import Job, Lead, Mail, stamp
 from app.sandbox.instantly.workspace import Refused, Workspace
 
@@ -88,6 +89,7 @@ class Store(Workspace):
         lead.email_reply_count += 1
         lead.email_replied_step, lead.email_replied_variant = lead.sent_step, lead.sent_variant
         mail = self._mail(lead, at, ue_type=2, text=_REPLIES[positive] if text is None else text, auto=auto)
+        lead.last_reply = mail.id
         self.tell("replied_automatically" if auto else "replied", lead, at, mail=mail.id)
         campaign = self.campaigns.get(lead.campaign or "")
         if campaign is not None and campaign.stop_on_reply and not auto and lead.status in (1, 2):
@@ -127,6 +129,22 @@ class Store(Workspace):
             lead.timestamp_updated = moment
         self.tell("labelled", lead, at, value=value)
         return lead
+
+    def mailbox(self, lead: Lead) -> str:
+        """Returns the mailbox that writes to this lead."""
+        campaign = self.campaigns.get(lead.campaign or "")
+        mailboxes = (campaign.email_list if campaign else None) or ["max@sender.test"]
+        return mailboxes[int(lead.id[-4:], 16) % len(mailboxes)]
+
+    def complete_campaign(self, campaign_id: str, *, at: datetime | None = None) -> None:
+        """Ends a campaign."""
+        self.campaigns[campaign_id].status = 3
+        self.spread(Deed(at=at or self.now(), kind="campaign_completed", campaign=campaign_id))
+
+    def fail_account(self, campaign_id: str, account: str, *, at: datetime | None = None) -> None:
+        """Lets a sending mailbox of a campaign fail."""
+        self.campaigns[campaign_id].status = -1
+        self.spread(Deed(at=at or self.now(), kind="account_failed", campaign=campaign_id, account=account))
 
     # -- what happens later
 
@@ -175,8 +193,6 @@ class Store(Workspace):
     def _mail(
         self, lead: Lead, at: datetime, *, ue_type: int, text: str, auto: bool = False, from_address: str | None = None
     ) -> Mail:
-        campaign = self.campaigns.get(lead.campaign or "")
-        mailboxes = (campaign.email_list if campaign else None) or ["max@sender.test"]
         subject = f"Question about {lead.company_name or 'your team'}"
         if ue_type == 2:
             subject = ("Automatic reply: " if auto else "Re: ") + subject
@@ -184,7 +200,7 @@ class Store(Workspace):
             id=self._ids.new(at),
             timestamp_created=stamp(at),
             ue_type=ue_type,
-            eaccount=mailboxes[int(lead.id[-4:], 16) % len(mailboxes)],
+            eaccount=self.mailbox(lead),
             lead=lead.email or "",
             lead_id=lead.id,
             lead_name=" ".join(filter(None, (lead.first_name, lead.last_name))),

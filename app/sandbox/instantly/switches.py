@@ -70,3 +70,45 @@ class Switches:
     unique_per_day: bool = True
     #: days on which nothing happened have a row of zeros in the daily analytics (3.3)
     rows_of_quiet_days: bool = False
+    #: webhooks are in the workspace's plan; off: registering one is a 402 (5.1)
+    webhooks_in_plan: bool = True
+    #: `type` of a custom label among the event types (5.1)
+    label_event_type: str = "custom"
+    #: a `reply_received` webhook hears of automatic replies too (5.2)
+    auto_replies_to_reply_hooks: bool = False
+    #: going back to plain "Lead" is a `lead_neutral` event (2.3, 5.2)
+    neutral_on_reset: bool = True
+    #: seconds between a reply and the event of the label the AI gives it (5.5)
+    label_lag: float = 5.0
+    #: `lead_*` events have no `email_account` (5.4)
+    labels_lack_account: bool = True
+    #: a custom variable named like a key of the payload takes its place (5.4)
+    custom_variables_win: bool = True
+    #: seconds a delivery waits at least, and at random on top of that, which changes the order (5.5)
+    delivery_delay: float = 0.0
+    delivery_jitter: float = 0.0
+    #: the share of deliveries that are made twice (5.5)
+    duplicate_rate: float = 0.0
+    #: seconds until an attempt without an answer has failed (5.5, 9)
+    delivery_timeout: float = 10.0
+    #: how many attempts are under way at once
+    delivery_concurrency: int = 1
+    #: how often a failed delivery is tried again, and the seconds before each; the last wait repeats (5.5)
+    delivery_retries: int = 3
+    retry_waits: tuple[float, ...] = (1.0, 5.0, 20.0)
+    #: 3xx and 4xx are failures like 5xx; off: they end the delivery without a retry and do not count (5.5)
+    refusals_fail: bool = True
+    #: failures in a row after which a webhook is disabled; None: never (5.5, 9)
+    disable_after: int | None = 20
+    #: what counts as one of them: a delivery that was given up, or every attempt (5.5)
+    disable_counts: Literal["deliveries", "attempts"] = "deliveries"
+    #: events for a disabled webhook are logged as failures; off: they leave no trace (5.6)
+    log_while_disabled: bool = False
+    #: a delivery has one row in the log, or one per attempt (5.6)
+    log_rows: Literal["attempt", "delivery"] = "attempt"
+    #: `retry_successful` is told on all rows of a delivery; off: on the retry's own row (5.6)
+    retry_marks_group: bool = False
+    #: days the log is kept; None: for ever (5.6)
+    log_retention_days: float | None = 30.0
+    #: the order of `/webhook-events` (5.6)
+    log_order: Literal["asc", "desc"] = "desc"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass
 from http import HTTPStatus
 from typing import Any, TypeVar
@@ -110,7 +110,7 @@ class Refusal(Exception):
 
 NOT_FOUND = "Resource not found"
 Row = TypeVar("Row")
-Answer = Callable[[Asked], Response]
+Answer = Callable[[Asked], Response | Awaitable[Response]]
 #: method, path below /api/v2, scope, answer
 Endpoint = tuple[str, str, str, Answer]
 

@@ -9,7 +9,7 @@ from typing import Any
 from app.sandbox.core import Sandbox
 from app.sandbox.instantly.deeds import Deed, Kind
 from app.sandbox.instantly.ids import Ids
-from app.sandbox.instantly.records import EDITABLE, Campaign, Json, Lead, Mail, stamp
+from app.sandbox.instantly.records import EDITABLE, Campaign, Json, Label, Lead, Mail, stamp
 from app.sandbox.instantly.shelves import Shelf, SortedKeys
 from app.sandbox.instantly.switches import Switches
 
@@ -33,6 +33,7 @@ class Workspace:
         self.keys: dict[str, frozenset[str]] = {}
         self.campaigns: dict[str, Campaign] = {}
         self.leads: dict[str, Lead] = {}
+        self.labels: dict[str, Label] = {}
         self.mails: dict[str, Mail] = {}
         #: (time, id) of every mail
         self.mail_order: SortedKeys[tuple[str, str]] = SortedKeys()
@@ -86,6 +87,21 @@ class Workspace:
         self.campaigns[campaign.id] = campaign
         self._shelves[campaign.id] = Shelf()
         return campaign
+
+    def add_label(self, text: str, interest_status_label: str = "positive") -> Label:
+        """Adds a custom label; its interest status is made up here, negative for "negative"."""
+        at, number = self.now(), 100 + len(self.labels)
+        label = Label(
+            id=self._ids.new(at),
+            timestamp_created=stamp(at),
+            created_by=self.owner_id,
+            organization_id=self.workspace_id,
+            label=text,
+            interest_status_label=interest_status_label,
+            interest_status=-number if interest_status_label == "negative" else number,
+        )
+        self.labels[label.id] = label
+        return label
 
     def shelf_of(self, campaign_id: str | None) -> Shelf:
         """Returns the leads of a campaign (None: of no campaign); an unknown one has none."""
@@ -186,7 +202,7 @@ class Workspace:
     # -- parts
 
     def tell(self, kind: Kind, lead: Lead, at: datetime, *, value: int | None = None, mail: str | None = None) -> None:
-        """Lets the watchers know what happened to a lead; one outside any campaign is of no interest."""
+        """Says what happened to a lead; one outside any campaign is of no interest."""
         if lead.campaign is None:
             return
         seen = (lead.campaign, lead.id, kind)
@@ -203,6 +219,10 @@ class Workspace:
             mail=mail,
             is_first=is_first,
         )
+        self.spread(deed)
+
+    def spread(self, deed: Deed) -> None:
+        """Lets the watchers know."""
         for watch in self.watchers:
             watch(deed)
 
