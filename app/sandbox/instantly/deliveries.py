@@ -125,7 +125,7 @@ class Deliveries:
     # -- parts
 
     def _hear(self, deed: Deed) -> None:
-        event = event_type(deed, self._store)
+        event = event_type(deed, self._store) if self.hooks.all else None
         if event is None:
             return
         told: Json | None = None
