@@ -23,6 +23,7 @@ from app import settings
 from app.db import embedded, migrate
 from app.db.session import Database
 from app.log import configure
+from tests.api import produced
 
 TEMPLATE = "lk_template"
 
@@ -108,6 +109,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 def pytest_configure(config: pytest.Config) -> None:
     global _server  # noqa: PLW0603 - pytest hooks share nothing else
     configure("ERROR")
+    config.pluginmanager.register(produced)
     if not hasattr(config, "workerinput") and not config.option.collectonly:
         _server = Server()
 

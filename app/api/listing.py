@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
@@ -25,6 +26,10 @@ _KEYS: Final[dict[str, type]] = {"updated_at": datetime, "id": UUID, "email": st
 #: Values one filter may name.
 _VALUES: Final = 100
 _LARGEST: Final = 2**31 - 1
+#: The largest amount, and the most characters that a number has.
+_MOST, _LONGEST = Decimal(10) ** 100, 400
+#: Python itself would read 1_000 and other scripts' digits, too.
+_DIGITS, _DECIMAL = re.compile(r"[+-]?[0-9]+"), re.compile(r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]{1,4})?")
 
 SORT: Final = "; ".join(
     f"`{name}` ({order.note})" for name, order in ORDERS.items() if not name.startswith("-")
@@ -150,6 +155,8 @@ def _instant(text: str) -> datetime:
 
 
 def _integer(text: str) -> int:
+    if not _DIGITS.fullmatch(text):
+        raise ValueError
     number = int(text)
     if abs(number) > _LARGEST:
         raise ValueError
@@ -157,8 +164,10 @@ def _integer(text: str) -> int:
 
 
 def _number(text: str) -> Decimal:
+    if len(text) > _LONGEST or not _DECIMAL.fullmatch(text):
+        raise ValueError
     number = Decimal(text)
-    if not number.is_finite() or abs(number.adjusted()) > 100:
+    if abs(number) > _MOST:
         raise ValueError
     return number
 

@@ -30,6 +30,8 @@ _CACHE: Final = 65_536
 #: Countries whose phone numbers can be read; where this installation is (`settle_in`).
 REGIONS: Final = frozenset(phonenumbers.SUPPORTED_REGIONS)
 _home = "NL"
+#: A text that `text` leaves something of, as a pattern of JSON Schema, whose white space is not Python's.
+SAYS_SOMETHING: Final = r"[^\s\u001c-\u001f\u0085\u200b\u2060\ufeff]"
 #: How many levels a JSON value may have, and the largest whole number in it.
 DEEPEST: Final = 50
 _LARGEST: Final = 2**63 - 1

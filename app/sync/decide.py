@@ -7,12 +7,12 @@ from uuid import UUID
 
 from app.db import connections, history, leads, link_work, links, reviews
 from app.db.session import Tx
-from app.domain.lead import Origin
+from app.domain.lead import Lead, Origin
 from app.domain.merge import State, resolved
 from app.domain.plan import apply, edit
 from app.domain.policy import Source
 from app.errors import LeadkeeperError
-from app.sync.edit import NotFound, locked
+from app.sync.edit import NotFound, present
 from app.sync.job import instant
 
 Keep = Literal["local", "remote"]
@@ -35,13 +35,10 @@ async def resolve(tx: Tx, item_id: UUID, *, keep: Keep, version: int, actor: str
     Raises:
         NotAConflict, MovedOn, reviews.AlreadyDecided, NotFound
     """
-    item = await reviews.get(tx, item_id)
-    if item is None:
+    found = await _locked(tx, item_id)
+    if found is None:
         return None
-    if item["kind"] != "conflict":
-        raise NotAConflict
-    lead = await locked(tx, item["lead_id"], None)
-    item = await reviews.get(tx, item_id, lock=True)
+    item, lead = found
     await reviews.decide(tx, item_id, version, {"keep": keep, "by": actor}, actor)
     evidence = item["evidence"]
     chosen = evidence[keep]
@@ -61,6 +58,22 @@ async def resolve(tx: Tx, item_id: UUID, *, keep: Keep, version: int, actor: str
         after.version = lead.version + 1
         await history.record(tx, [(after, after.version, actions)], source=Source.USER.value, actor=actor)
     return await reviews.get(tx, item_id)
+
+
+async def _locked(tx: Tx, item_id: UUID) -> tuple[Any, Lead] | None:
+    """Locks a conflict's lead and then the conflict; a merge may have moved it to another lead meanwhile."""
+    item = await reviews.get(tx, item_id)
+    while item is not None:
+        if item["kind"] != "conflict":
+            raise NotAConflict
+        lead_id = item["lead_id"]
+        stored = (await leads.lock(tx, [lead_id])).get(lead_id)
+        item = await reviews.get(tx, item_id)
+        if item is not None and item["lead_id"] == lead_id:
+            if stored is not None and stored.merged_into is not None:
+                raise MovedOn
+            return await reviews.get(tx, item_id, lock=True), present(lead_id, stored, None)
+    return None
 
 
 async def _thaw(tx: Tx, item: Any, keep: Keep) -> None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
+from typing import Final
 from uuid import UUID
 
 from app.db import history, leads, link_work, reviews
@@ -30,6 +31,13 @@ from app.sync.job import instant
 TEXT_LIMIT, NOTE_LIMIT, NOTES_LIMIT = 10_000, 20_000, 1_000_000
 #: Characters a key of `custom` may have.
 KEY_LIMIT = 200
+#: What a request sends for a field of these kinds, and how that is called; text for all others.
+_SENT: Final[Mapping[str, tuple[type | tuple[type, ...], str]]] = {
+    "boolean": (bool, "true or false"),
+    "integer": (int, "a number"),
+    "number": ((int, float), "a number"),
+    "set": (list, "a list of texts"),
+}
 #: Amounts stay below this, as they are stored with 18 digits of which 4 are decimals.
 AMOUNT_LIMIT = 10**14
 
@@ -116,7 +124,7 @@ def _canonical(name: str, raw: JSON) -> JSON:
     if name in ("custom", "metadata"):
         if raw is not None and not isinstance(raw, Mapping):
             raise ValueError("It is an object of keys and values.")
-        if name == "custom" and any(not key.strip() or len(key) > KEY_LIMIT for key in raw or ()):
+        if name == "custom" and any(normalize.text(key) is None or len(key) > KEY_LIMIT for key in raw or ()):
             raise ValueError(f"Each of its keys has 1 to {KEY_LIMIT} characters.")
         return raw
     if raw is None:
@@ -125,6 +133,7 @@ def _canonical(name: str, raw: JSON) -> JSON:
         return None
     if name == "status" and raw not in STATUS_LADDER:
         raise ValueError(f"There is no such status: it is one of {', '.join(STATUS_LADDER)}.")
+    _check_sent(policy.field(name).kind, raw)
     limit = NOTES_LIMIT if name == "notes" else TEXT_LIMIT
     if isinstance(raw, str) and len(raw) > limit:
         raise ValueError(f"It has {len(raw):,} characters; {limit:,} is the most.")
@@ -132,6 +141,14 @@ def _canonical(name: str, raw: JSON) -> JSON:
     if isinstance(value, int | float) and abs(value) >= AMOUNT_LIMIT:
         raise ValueError(f"It is a number below {AMOUNT_LIMIT:,}.")
     return None if is_empty(value) else value
+
+
+def _check_sent(kind: str, raw: JSON) -> None:
+    """Refuses what is not of the field's JSON type: a provider's cells are read leniently, requests are not."""
+    wanted, called = _SENT.get(kind, (str, "text"))
+    texts = all(isinstance(item, str) for item in raw) if isinstance(raw, list) else True
+    if not isinstance(raw, wanted) or (isinstance(raw, bool) and wanted is not bool) or not texts:
+        raise ValueError(f"It is {called}.")
 
 
 async def create(tx: Tx, values: Mapping[str, JSON], *, actor: str, source: Source = Source.USER) -> Lead:

@@ -20,9 +20,11 @@ from app.main import create_app
 from app.runtime import Runtime, opened
 from app.sandbox.airtable import AirtableSandbox
 from app.sandbox.core import MovableClock
+from app.sandbox.instantly import InstantlySandbox
 from app.scheduler import Worker
 from app.settings import Settings
 from app.vault import new_key
+from tests.api.produced import noting
 from tests.sync.conftest import COLUMNS, TOKEN, Unlimited
 
 ROLES: tuple[Role, ...] = ("operator", "admin", "member", "viewer", "cron")
@@ -60,7 +62,7 @@ class Clients:
 
 def browser(app: FastAPI, headers: dict[str, str] | None = None) -> httpx.AsyncClient:
     """Returns a client of an app in this process."""
-    return httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://api.test", headers=headers)
+    return httpx.AsyncClient(transport=httpx.ASGITransport(noting(app)), base_url="http://api.test", headers=headers)
 
 
 @pytest.fixture(scope="session")
@@ -73,12 +75,24 @@ def airtable() -> AirtableSandbox:
 
 
 @pytest.fixture(scope="session")
+def instantly() -> InstantlySandbox:
+    """Instantly, where every key is another account."""
+    sandbox = InstantlySandbox(clock=MovableClock(), seed=1)
+    sandbox.switches.rate_limits = False
+    sandbox.store.add_campaign("Founders")
+    return sandbox
+
+
+@pytest.fixture(scope="session")
 async def runtime(
-    clone: Callable[[], Any], airtable: AirtableSandbox, tmp_path_factory: pytest.TempPathFactory
+    clone: Callable[[], Any],
+    airtable: AirtableSandbox,
+    instantly: InstantlySandbox,
+    tmp_path_factory: pytest.TempPathFactory,
 ) -> AsyncIterator[Runtime]:
     urls = await clone()
     settings = Settings(database_url=urls.app, data_dir=Path(tmp_path_factory.mktemp("data")))
-    transport = InProcess({"api.airtable.com": airtable.app})
+    transport = InProcess({"api.airtable.com": airtable.app, "api.instantly.ai": instantly.app})
     async with opened(settings, transport=transport) as runtime:
         runtime.limiter = Unlimited()
         yield runtime

@@ -12,6 +12,8 @@ from urllib.parse import urlsplit
 import orjson
 from fastapi import FastAPI
 
+from tests.api.produced import noting
+
 
 @dataclass(frozen=True, slots=True)
 class Heard:
@@ -45,7 +47,7 @@ class Listener:
 
     async def _call(self, app: FastAPI, scope: dict[str, Any]) -> None:
         try:
-            await app(scope, self._receive, self._send)
+            await noting(app)(scope, self._receive, self._send)
         finally:
             self._started.set()
 

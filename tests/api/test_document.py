@@ -6,14 +6,17 @@ lacks, and where to add it.
 
 from __future__ import annotations
 
+import contextlib
 import re
 from collections.abc import Iterator
 from typing import Any
 
 import jsonschema_rs
 import pytest
+from pydantic import AwareDatetime, ValidationError
 
 from app.api.openapi import document
+from app.api.schemas.shape import Body
 
 DOCUMENT = document()
 Operation = dict[str, Any]
@@ -145,6 +148,49 @@ def test_what_an_operation_lacks_is_found(change: Operation, expected: str) -> N
     method, path, operation = OPERATIONS["getLead"]
 
     assert any(what.startswith(expected) for what in lacks(method, path, {**operation, **change}))
+
+
+def kinds(schema: Any) -> set[str]:
+    """The JSON types a schema takes."""
+    here = {schema["type"]} if "type" in schema else set()
+    return here.union(*(kinds(one) for one in (*schema.get("anyOf", ()), *schema.get("oneOf", ()))))
+
+
+def bodies(base: type[Body] = Body) -> Iterator[type[Body]]:
+    for shape in base.__subclasses__():
+        if shape.__module__.startswith("app."):
+            yield shape
+        yield from bodies(shape)
+
+
+def taken(shape: type[Body]) -> Iterator[str]:
+    """What a request's shape takes although its schema does not."""
+    for name, schema in shape.model_json_schema(ref_template="{model}")["properties"].items():
+        known = kinds(schema)
+        for kind, value in (("string", "1"), ("integer", 1), ("boolean", True)):
+            if known and kind not in known and not (kind == "integer" and "number" in known):
+                with contextlib.suppress(ValidationError):
+                    shape.__pydantic_validator__.validate_assignment(shape.model_construct(), name, value)
+                    yield f"{shape.__name__}.{name} takes {value!r}"
+
+
+def test_a_request_takes_nothing_for_what_it_is_not() -> None:
+    """What pydantic would read into a boolean, a number or an instant is refused, as the document says."""
+    wrong = [one for shape in bodies() for one in taken(shape)]
+
+    assert wrong == [], "Declare these as Flag, Whole or Instant of app/api/schemas/shape.py."
+
+
+def test_what_is_taken_for_something_else_is_found() -> None:
+    class Loose(Body):
+        is_on: bool = False
+        number: int | None = None
+        at: AwareDatetime
+
+    assert list(taken(Loose)) == [
+        "Loose.is_on takes '1'", "Loose.is_on takes 1", "Loose.number takes '1'", "Loose.number takes True",
+        "Loose.at takes 1",
+    ]  # fmt: skip
 
 
 def test_an_example_that_does_not_fit_is_found() -> None:

@@ -17,6 +17,7 @@ import pytest
 from app.db.session import Database
 from app.main import create_app
 from tests.api.conftest import Clients, browser
+from tests.api.produced import lacking, seen
 from tests.api.test_access import KEYED, OPERATIONS, UNKNOWN, body_of
 
 Operation = dict[str, Any]
@@ -190,3 +191,30 @@ async def test_308_where_a_lead_was_merged_into_another(team: Clients) -> None:
 def test_each_of_these_is_documented_somewhere(status: str) -> None:
     """A walk over nothing would hold, too."""
     assert len(list(documented(status))) > 2
+
+
+def test_a_documented_answer_that_nothing_brings_about_is_named() -> None:
+    """What the whole run is held against at its end (tests/api/produced.py), on a small document."""
+    document = {"paths": {"/boats": {"get": {"operationId": "listBoats", "responses": {"200": {}, "404": {}}}}}}
+    answered = {("listBoats", "200"), ("", "404")}
+
+    (sentence,) = lacking(document, answered)
+
+    assert sentence.startswith("listBoats (GET /boats) documents 404, and no test of tests/api brings it about")
+    assert list(lacking(document, answered, {("listBoats", "404"): "There is always a boat."})) == []
+    assert list(lacking(document, answered | {("listBoats", "404")}, {("listBoats", "404"): "…"})) == [
+        "listBoats 404 needs no exemption: take it out of EXEMPT in tests/api/produced.py."
+    ]
+
+
+async def test_what_an_app_answers_is_noted_under_its_operation(member: httpx.AsyncClient) -> None:
+    before = set(seen)
+    try:
+        seen.clear()
+        await member.get("/api/leads?limit=0")
+        await member.post("/api/leads", content=b" " * 2_000_000)
+        await member.get("/api/nothing")
+
+        assert seen == {("listLeads", "422"), ("createLead", "413"), ("", "404")}
+    finally:
+        seen.update(before)

@@ -46,7 +46,7 @@ async def conflicts(
     summary="Resolve a conflict",
     response_model=ReviewItem,
     dependencies=[WORK],
-    responses=refuses(308, 404, 409),
+    responses=refuses(404, 409),
 )
 async def resolve(tx: Session, caller: Current, once: Once, item_id: UUID, body: Resolution) -> Response:
     """Keeps one side's value. What a strategy decided can be decided the other way while the field has not moved."""

@@ -27,6 +27,7 @@ Wait = Annotated[
     int | None,
     Query(ge=0, le=3600, description="Seconds until the stream ends; 0 sends what was missed. By default it goes on."),
 ]
+_TYPES: Final = "|".join(KINDS)
 _ID: Final = "01980a3c-5f6e-7c3a-9d55-0c8f4f2f6a10"
 _EVENT_ID: Final = "2f1.01980a3c5f6e7c3a9d550c8f4f2f6a10"
 _EXAMPLE: Final = (
@@ -53,7 +54,14 @@ async def follow(
     after: Annotated[
         str | None, Query(max_length=64, description="The same as Last-Event-ID, for who cannot send headers.")
     ] = None,
-    types: Annotated[str | None, Query(max_length=100, description=f"Some of {', '.join(KINDS)}; all of them.")] = None,
+    types: Annotated[
+        str | None,
+        Query(
+            max_length=100,
+            description=f"Some of {', '.join(KINDS)}, comma-separated; by default all of them.",
+            json_schema_extra={"pattern": f"^({_TYPES})(,({_TYPES}))*$"},
+        ),
+    ] = None,
     wait: Wait = None,
 ) -> Response:
     """Server-sent events: `lead` (a new version, with the names of its fields), `activity` (what happened to a lead),

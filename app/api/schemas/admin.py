@@ -6,9 +6,9 @@ from datetime import datetime
 from typing import Annotated, Any, Final, Literal
 from uuid import UUID
 
-from pydantic import AfterValidator, AwareDatetime, Field
+from pydantic import AfterValidator, Field
 
-from app.api.schemas.shape import Body, Name, Shown, example
+from app.api.schemas.shape import Body, Instant, Name, Shown, Whole, example
 from app.domain.normalize import Unreadable
 from app.domain.normalize import email as canonical_email
 
@@ -39,7 +39,7 @@ class NewKey(Body):
     name: Name
     role: Role
     acts_for: Email | None = Field(None, description="The person it acts for; claims are made in this name.")
-    expires_at: AwareDatetime | None = None
+    expires_at: Instant | None = None
 
 
 _KEY: Final[dict[str, Any]] = {
@@ -139,7 +139,7 @@ class Choice(Body):
     model_config = example(unsubscribe="workspace")
     unsubscribe: Reach = Field("campaign", description=_REACH)
     unknown_replies: Unknown = Field("create", description=_UNKNOWN)
-    delivery_days: int = Field(90, ge=1, le=3650, description=_DAYS)
+    delivery_days: Whole = Field(90, ge=1, le=3650, description=_DAYS)
 
 
 class Choices(Shown):

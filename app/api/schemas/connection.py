@@ -8,7 +8,7 @@ from uuid import UUID
 
 from pydantic import AfterValidator, Field, SecretStr
 
-from app.api.schemas.shape import Body, Name, Shown, example
+from app.api.schemas.shape import Body, Flag, Name, Shown, Whole, example
 from app.domain.merge import Strategy
 
 _ID: Final = "01980a3c-5f6e-7c3a-9d55-0c8f4f2f6a10"
@@ -73,8 +73,8 @@ class MappedColumn(Body):
 
 Mapping = Literal["auto"] | list[MappedColumn]
 Create = Literal["none", "all", "default"] | dict[str, Any]
-Minutes = Annotated[int, Field(ge=1, le=1440)]
-Priority = Annotated[int, Field(ge=0, le=10_000)]
+Minutes = Annotated[Whole, Field(ge=1, le=1440)]
+Priority = Annotated[Whole, Field(ge=0, le=10_000)]
 
 
 class _NewConnection(Body):
@@ -84,7 +84,7 @@ class _NewConnection(Body):
     create: Create = Field("default", description="Which leads are created there: none, all, or a filter.")
     priority: Priority = Field(100, description="The smaller one outranks the greater.")
     schedule_minutes: Minutes | None = None
-    auto_approve: bool = Field(False, description="Apply the first plan without asking.")
+    auto_approve: Flag = Field(False, description="Apply the first plan without asking.")
 
 
 class NewAirtable(_NewConnection):
@@ -126,7 +126,7 @@ class ConnectionSettings(Body):
     create: Create = "default"
     priority: Priority = 100
     schedule_minutes: Minutes = 15
-    auto_approve: bool = False
+    auto_approve: Flag = False
 
 
 class Connection(Shown):

@@ -8,7 +8,7 @@ from uuid import UUID
 
 from pydantic import Field
 
-from app.api.schemas.shape import Body, Shown, example
+from app.api.schemas.shape import Body, Flag, Shown, example
 from app.domain.policy import FIELDS
 from app.domain.survivorship import choosable
 
@@ -91,7 +91,7 @@ class MergeRequest(Body):
 
     model_config = example(other=_OTHER, dry_run=True, choices={"title": "other"})
     other: UUID = Field(description="It becomes a tombstone; its address answers with the survivor's.")
-    dry_run: bool = Field(True, description="Only say what the merge would do; false does it.")
+    dry_run: Flag = Field(True, description="Only say what the merge would do; false does it.")
     choices: dict[str, Literal["survivor", "other"]] = Field(
         {},
         description="Whose value a field takes; what is left out follows the policy.",

@@ -11,6 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field, WithJsonSchema, create_model
 from app.api.schemas.shape import Body, Name, Shown, example
 from app.domain import policy
 from app.domain.ladder import STATUS_LADDER
+from app.domain.normalize import SAYS_SOMETHING
 from app.sync.edit import AMOUNT_LIMIT, KEY_LIMIT, NOTE_LIMIT
 
 _TEXT: Final = {"type": "string", "maxLength": 10_000}
@@ -133,7 +134,7 @@ LeadFields: type[LeadBody] = create_model(
         if name in policy.WRITABLE and name != "metadata"
     },
     metadata=_object("Merged key by key (RFC 7396).", writing=True),
-    custom=_object(_CUSTOM, writing=True, propertyNames={"maxLength": KEY_LIMIT, "pattern": r"\S"}),
+    custom=_object(_CUSTOM, writing=True, propertyNames={"maxLength": KEY_LIMIT, "pattern": SAYS_SOMETHING}),
 )  # type: ignore[call-overload]
 LeadFields.model_config["json_schema_extra"] = {
     "additionalProperties": False,
@@ -173,7 +174,7 @@ class Note(Body):
     text: str = Field(
         description="Up to 20,000 characters.",
         max_length=1_000_000,
-        json_schema_extra={"maxLength": NOTE_LIMIT, "minLength": 1, "pattern": r"\S"},
+        json_schema_extra={"maxLength": NOTE_LIMIT, "minLength": 1, "pattern": SAYS_SOMETHING},
     )
 
 

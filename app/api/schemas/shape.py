@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from typing import Annotated, Any
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, AwareDatetime, BaseModel, BeforeValidator, ConfigDict, Field, Strict
 from starlette.responses import Response
+
+from app.domain import normalize
 
 
 class Body(BaseModel):
@@ -36,9 +38,30 @@ def answer(content: BaseModel, status: int = 200, headers: dict[str, str] | None
 
 
 def _named(text: str) -> str:
-    if not text.strip():
+    if (found := normalize.text(text)) is None:
         raise ValueError("It needs at least one letter.")
-    return text.strip()
+    return found
 
 
-Name = Annotated[str, Field(min_length=1, max_length=200, json_schema_extra={"pattern": r"\S"}), AfterValidator(_named)]
+def _whole(value: Any) -> Any:
+    if isinstance(value, bool | str):
+        raise ValueError("It is a whole number.")
+    return value
+
+
+def _written(value: Any) -> Any:
+    if not isinstance(value, str):
+        raise ValueError("It is an instant with its zone, such as 2026-03-02T09:15:00Z.")
+    return value
+
+
+#: A name that people read.
+Name = Annotated[
+    str,
+    Field(min_length=1, max_length=200, json_schema_extra={"pattern": normalize.SAYS_SOMETHING}),
+    AfterValidator(_named),
+]
+#: For requests, where "1" is no number, 1 is not true and a number is no instant; pydantic alone would take them.
+Flag = Annotated[bool, Strict()]
+Whole = Annotated[int, BeforeValidator(_whole)]
+Instant = Annotated[AwareDatetime, BeforeValidator(_written)]

@@ -8,7 +8,7 @@ from uuid import UUID
 
 from pydantic import Field
 
-from app.api.schemas.shape import Body, Shown, example
+from app.api.schemas.shape import Body, Flag, Shown, Whole, example
 
 _ID: Final = "01980a3c-5f6e-7c3a-9d55-0c8f4f2f6a10"
 _AT: Final = "2026-03-02T09:15:00Z"
@@ -63,7 +63,7 @@ class SyncRequest(Body):
     model_config = example(connection=None, lead_ids=[_ID], dry_run=False)
     connection: UUID | None = Field(None, description="One connection; by default every active one that fits.")
     lead_ids: list[UUID] = Field([], max_length=1000, description="Leads to look at again even if nothing changed.")
-    dry_run: bool = Field(False, description="Answer with the plan instead; nothing is written anywhere.")
+    dry_run: Flag = Field(False, description="Answer with the plan instead; nothing is written anywhere.")
 
 
 PLAN: Final[dict[str, Any]] = {
@@ -259,11 +259,11 @@ class Resolution(Body):
 
     model_config = example(keep="local", version=1)
     keep: Literal["local", "remote"]
-    version: int = Field(ge=0, le=2**31 - 1, description="The item's version as you saw it.")
+    version: Whole = Field(ge=0, le=2**31 - 1, description="The item's version as you saw it.")
 
 
 class Verdict(Body):
     """A decision about a quarantined change."""
 
     model_config = example(version=1)
-    version: int = Field(ge=0, le=2**31 - 1, description="The item's version as you saw it.")
+    version: Whole = Field(ge=0, le=2**31 - 1, description="The item's version as you saw it.")
