@@ -22,6 +22,7 @@ from app.domain.mapping import CRM_ID, MODIFIED, MappingTable
 from app.providers.airtable import Airtable
 from app.providers.base import Clock, Column, Limiter, Provider, Record
 from app.providers.instantly import Instantly
+from app.providers.instantly_rows import InstantlyRows
 from app.settings import Settings
 from app.sync.job import Adapter, Suppressed
 from app.vault import WEBHOOK_SECRET, Vault, local_key, new_webhook_secret, webhook_hash
@@ -141,13 +142,14 @@ class Runtime:
         )
 
     def _adapt(self, connection: Stored, provider: Provider) -> Adapter:
-        if connection.provider == "instantly":
+        if isinstance(provider, Instantly):
             return Adapter(
                 provider=provider,
                 observe=_observe_instantly,
                 suppressed=_suppressed,
                 fingerprint=self.vault.address,
                 many_per_lead=True,
+                rows=InstantlyRows(provider.funnel),
             )
         table = connection.table
         return Adapter(

@@ -36,6 +36,7 @@ from app.sync.edit import AlreadyClaimed, Gone, InvalidFields, Merged, NotFound,
 from app.sync.merge import NotMerged
 from app.sync.past import NotYetPast, NotYetThere
 from app.sync.preview import NoPlan, PlanChanged
+from app.sync.write_back import InNoCampaign, NoSuchCampaign
 from app.vault import VaultError
 
 log = structlog.get_logger()
@@ -52,9 +53,11 @@ STATUSES: dict[type[LeadkeeperError], int] = {
     Gone: 404,
     NotYetThere: 404,
     NoSuchConnection: 404,
+    NoSuchCampaign: 404,
     Merged: 308,
     StaleVersion: 412,
     AlreadyClaimed: 409,
+    InNoCampaign: 409,
     IdentityTaken: 409,
     DuplicateTarget: 409,
     WebhookSecretTaken: 409,

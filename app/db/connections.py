@@ -206,17 +206,21 @@ async def every(tx: Tx) -> list[Stored]:
 
 
 async def has_work(tx: Tx, connection: Stored) -> bool:
-    """Tells whether something was changed here, a second ago or more, or a write's time has come (as `claim_due`)."""
+    """Tells whether something waits to be written there: changed here a second ago, or its time has come (as
+    `claim_due`)."""
     return bool(
         await tx.value(
-            "SELECT EXISTS (SELECT FROM lead WHERE workspace_id = $1 AND changed_xid >= $3"
+            "SELECT $5 AND EXISTS (SELECT FROM lead WHERE workspace_id = $1 AND changed_xid >= $3"
             " AND updated_at <= $4::timestamptz - interval '1 second')"
             " OR EXISTS (SELECT FROM link WHERE workspace_id = $1 AND connection_id = $2 AND push_due"
-            " AND (next_attempt_at IS NULL OR next_attempt_at <= $4))",
+            " AND (next_attempt_at IS NULL OR next_attempt_at <= $4))"
+            " OR EXISTS (SELECT FROM outreach_request WHERE workspace_id = $1 AND connection_id = $2"
+            " AND state IN ('queued', 'sent') AND (next_attempt_at IS NULL OR next_attempt_at <= $4))",
             tx.workspace_id,
             connection.id,
             connection.lead_xid,
             tx.now,
+            connection.pushes,
         )
     )
 

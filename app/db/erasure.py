@@ -18,7 +18,7 @@ from app.db.session import Tx
 #: no more than its name here; any other one is for `erase_leads`.
 ERASED: Final = frozenset({
     "lead", "lead_identity", "lead_alias", "lead_change", "activity", "link", "write_attempt", "review_item",
-    "idempotency_key", "lead_merge", "lead_search",
+    "idempotency_key", "lead_merge", "lead_search", "outreach_request",
     # of a delivery everything but its key and its campaign, or the provider's delivery log would bring it back
     "webhook_delivery",
 })  # fmt: skip

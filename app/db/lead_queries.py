@@ -118,6 +118,15 @@ async def activities(tx: Tx, lead_id: UUID, limit: int, before: tuple[datetime, 
     )
 
 
+async def is_in_campaign(tx: Tx, lead_id: UUID, name: str) -> bool:
+    """Tells whether a lead is in a campaign of this name."""
+    found = await tx.value(
+        "SELECT 1 FROM lead WHERE workspace_id = $1 AND id = $2 AND campaigns @> ARRAY[$3::text]",
+        tx.workspace_id, lead_id, name,
+    )  # fmt: skip
+    return found is not None
+
+
 async def last_changes(tx: Tx, lead_id: UUID) -> dict[str, Mapping[str, Any]]:
     """Returns the last change of every field of a lead, and what was refused for it since."""
     rows = await tx.all(

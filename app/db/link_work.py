@@ -246,6 +246,16 @@ async def mark_gone(tx: Tx, link_ids: Sequence[UUID]) -> None:
     )
 
 
+async def removed(tx: Tx, link_id: UUID) -> None:
+    """Ends a link whose record was taken away there on request; it counts again if it is added again."""
+    await tx.run(
+        "UPDATE link SET gone_at = $3, dirty = false, push_due = false WHERE workspace_id = $1 AND id = $2",
+        tx.workspace_id,
+        link_id,
+        tx.now,
+    )
+
+
 async def others(tx: Tx, connection_id: UUID, lead_ids: Sequence[UUID]) -> list[Any]:
     """Returns the records of a connection that leads have left, the oldest of each lead first."""
     return await tx.all(

@@ -448,6 +448,41 @@ write_attempt = _tenant(
     Index(None, "workspace_id", "lead_id"),
 )
 
+#: What people ask to be changed in a lead's row at a mail-campaign provider.
+outreach_request = _tenant(
+    "outreach_request",
+    _id(),
+    _id("connection_id"),
+    _id("link_id"),
+    _id("lead_id"),
+    #: remove, interest
+    _text("kind", null=False),
+    #: the interest wanted; null: none
+    _text("interest"),
+    #: queued, sent (or perhaps sent: the row is looked at), confirmed, failed
+    _text("state", null=False, default="queued"),
+    _count("attempts"),
+    #: how often the row was looked at since it was sent
+    _count("looks"),
+    _at("next_attempt_at"),
+    _text("error"),
+    _text("requested_by", null=False),
+    _at("created_at", now=True),
+    _at("sent_at"),
+    _at("finished_at"),
+    _to("connection", "connection_id"),
+    _to("link", "link_id"),
+    _to("lead", "lead_id"),
+    CheckConstraint("kind IN ('remove', 'interest')", name="kind"),
+    CheckConstraint("state IN ('queued', 'sent', 'confirmed', 'failed')", name="state"),
+    Index(None, "workspace_id", "link_id"),
+    Index(None, "workspace_id", "lead_id"),
+    Index(
+        "outreach_request_open_idx", "workspace_id", "connection_id",
+        postgresql_where=text("state IN ('queued', 'sent')"),
+    ),
+)  # fmt: skip
+
 lead_change = _tenant(
     "lead_change",
     _id(),

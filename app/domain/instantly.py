@@ -19,6 +19,18 @@ from app.domain.ladder import DELIVERY_LADDER, rank
 from app.domain.normalize import Unreadable
 from app.domain.values import JSON
 
+#: Instantly's interest codes by the names they have here.
+INTERESTS: Final[Mapping[str, int]] = {
+    "out_of_office": 0,
+    "interested": 1,
+    "meeting_booked": 2,
+    "meeting_completed": 3,
+    "won": 4,
+    "not_interested": -1,
+    "wrong_person": -2,
+    "lost": -3,
+    "no_show": -4,
+}
 #: What an interest code says about the funnel.
 INTEREST_STATUS: Final[Mapping[int, str]] = {
     1: "replied",  # interested

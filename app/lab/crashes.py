@@ -20,7 +20,7 @@ from app.db.session import Tx
 from app.domain import notes
 from app.lab import agreement
 from app.lab.simulated import PEOPLE, Crash, Simulated, simulated
-from app.sync import edit
+from app.sync import edit, write_back
 from app.sync.pull import STREAM
 
 #: What depends on when something happened, or on ids, and so differs from one telling to the next.
@@ -149,6 +149,13 @@ class _Story:
         store.reply(lead.id, positive=True)
         await self.chapter(instantly)
 
+        # somebody says what that lead is interested in, and takes another one out of its campaign
+        await self._ask("p0@firm.test", "interest", "meeting_booked")
+        await self._ask("q@prospect.test", "remove")
+        for _ in range(3):
+            await self.chapter()
+            world.clock.advance(60)
+
         # a row is deleted there
         table.delete(rows[3])
         await self.chapter(self.airtable, kind="full")
@@ -167,6 +174,11 @@ class _Story:
     async def _create(self, email: str) -> None:
         async with self.world.world.runtime.db.transaction(self.world.world.tenant) as tx:
             await edit.create(tx, edit.canonical({"email": email, "full_name": "Made Here"}), actor="ann@team.test")
+
+    async def _ask(self, email: str, kind: Any, interest: str | None = None) -> None:
+        async with self.world.world.runtime.db.transaction(self.world.world.tenant) as tx:
+            lead_id = await _lead(tx, email)
+            await write_back.ask(tx, lead_id, kind, campaign_id=None, interest=interest, actor="ann@team.test")
 
     async def _check_cursor(self) -> None:
         """No record that the stream has passed may be without what it showed."""
@@ -209,9 +221,14 @@ class _Story:
                 "SELECT count(*) FROM link WHERE push_due OR dirty OR cells::text ~ '(inflight|pending|diverged)'"
             )
             runs = await tx.value("SELECT count(*) FROM sync_run WHERE state IN ('queued', 'running')")
+            asked = await tx.all("SELECT kind, state, error FROM outreach_request ORDER BY kind")
             parked = await tx.value("SELECT count(*) FROM link WHERE error IS NOT NULL")
         if busy or runs or parked:
             telling.problems.append(f"{busy} links with work left, {runs} runs open, {parked} links with an error")
+        telling.state["asked"] = [str(dict(row)) for row in asked]
+        telling.state["rows"] = sorted(
+            str((row.email, row.lt_interest_status)) for row in self.world.world.instantly.store.leads.values()
+        )
         telling.state["here"] = sorted(
             str([lead.values.get(name) for name in COMPARED] + [notes.render(lead.values.get("notes")), lead.deleted])
             for lead in here

@@ -80,6 +80,8 @@ class _Call:
     guard: Guard | None
     #: the key of the list that a useful answer holds
     expects: str | None
+    #: what it counts against, the narrowest first
+    resources: tuple[Resource, ...]
     throttled: int = 0
     waited: float = 0.0
 
@@ -138,6 +140,7 @@ class Funnel:
         safe: bool,
         guard: Guard | None = None,
         expects: str | None = None,
+        also: Sequence[Resource] = (),
     ) -> Answer:
         """Makes one call and returns its JSON object, or raises a `ProviderError`.
 
@@ -145,9 +148,19 @@ class Funnel:
             safe: the call changes nothing there, so it may be repeated.
             guard: awaited after every wait, right before the call leaves; what it raises passes through.
             expects: the key under which the answer must hold a list; `BARE` where the answer is one.
+            also: narrower budgets that this call counts against as well, the narrowest first.
         """
         content = None if body is None else json.dumps(body, separators=(",", ":"), allow_nan=False).encode()
-        call = _Call(method=method, path=path, params=params, content=content, safe=safe, guard=guard, expects=expects)
+        call = _Call(
+            method=method,
+            path=path,
+            params=params,
+            content=content,
+            safe=safe,
+            guard=guard,
+            expects=expects,
+            resources=(*also, *self._resources),
+        )
         if not safe:
             return await self._paced(call)
         retrying = AsyncRetrying(
@@ -161,6 +174,10 @@ class Funnel:
         answer: Answer = await retrying(self._paced, call)
         return answer
 
+    def conceal(self, secret: str) -> None:
+        """Keeps one more secret out of every message, such as one that a call's body carries."""
+        self._secrets += [secret] if secret else []
+
     def _backoff(self, state: RetryCallState) -> float:
         jitter = self._rng.uniform(0.0, min(LONGEST_BACKOFF, 2.0 ** (state.attempt_number - 1)))
         error = state.outcome.exception() if state.outcome else None
@@ -173,7 +190,7 @@ class Funnel:
 
     async def _paced(self, call: _Call) -> Answer:
         while True:
-            await self._limiter.acquire(self._resources)
+            await self._limiter.acquire(call.resources)
             if call.guard is not None:
                 await call.guard()
             outcome = await self._send(call)
@@ -183,7 +200,7 @@ class Funnel:
 
     async def _pause(self, call: _Call, seconds: float) -> None:
         """Keeps everybody off the narrowest resource; the next `acquire` does the waiting."""
-        resource = self._resources[0]
+        resource = call.resources[0]
         log.warning("provider.rate_limited", provider=self._name, resource=resource.key, seconds=seconds)
         await self._limiter.pause(resource, seconds)
         call.throttled += 1
@@ -249,7 +266,9 @@ class Funnel:
             if asked is not None:
                 error.details["retry_after"] = asked
             raise error
-        raise Rejected(f"{self._name} rejected the call ({status}): {failure.message}", kind=failure.kind)
+        rejected = Rejected(f"{self._name} rejected the call ({status}): {failure.message}", kind=failure.kind)
+        rejected.details["status"] = status
+        raise rejected
 
     def _failure(self, call: _Call, status: int, content: bytes) -> Failure:
         body = parse_json(content)

@@ -26,7 +26,10 @@ PENALTY: Final = 5.0
 PAGE_SIZE: Final = 100
 #: the scope a call needs, by the beginning of its path
 SCOPES: Final = {
-    "/leads": "leads:read",
+    "/leads/list": "leads:read",
+    "/leads/update": "leads:update",
+    # the only other call about leads takes one out
+    "/leads/": "leads:delete",
     "/campaigns": "campaigns:read",
     "/workspaces": "workspaces:read",
     "/webhooks": "webhooks:all",

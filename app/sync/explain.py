@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 from uuid import UUID
 
-from app.db import connections, lead_queries, leads, links
+from app.db import connections, lead_queries, leads, links, requests
 from app.db.connections import Stored
 from app.db.links import StoredLink
 from app.db.session import Tx
@@ -143,6 +143,9 @@ async def links_of(tx: Tx, lead_id: UUID) -> list[dict[str, JSON]]:
     """Returns the remote records of a lead, with what is under way; Instantly's own ids are never shown."""
     names = {c.id: c for c in await connections.every(tx)}
     found = await links.of_leads(tx, [lead_id], {i: c.view for i, c in names.items()})
+    asked: dict[str, list[JSON]] = {}
+    for row in await requests.of_links(tx, [UUID(s.link.id) for s in found]):
+        asked.setdefault(str(row["link_id"]), []).append(row)
     return [
         {
             "id": s.link.id,
@@ -156,6 +159,7 @@ async def links_of(tx: Tx, lead_id: UUID) -> list[dict[str, JSON]]:
             "error": s.error,
             "ended": s.ended,
             "gone": s.gone,
+            "requests": asked.get(s.link.id, []),
         }
         for s in sorted(found, key=lambda s: s.link.order)
     ]

@@ -15,6 +15,7 @@ from app.domain.lead import Connection
 from app.domain.values import JSON
 from app.errors import LeadkeeperError
 from app.providers.base import Provider, Record
+from app.providers.outreach import RowWriter
 
 
 class Cancelled(LeadkeeperError):
@@ -42,6 +43,8 @@ class Adapter:
     suppressed: Callable[[Record], Suppressed | None] = lambda _record: None
     #: several remote records of one lead are normal (campaign memberships)
     many_per_lead: bool = False
+    #: what else a provider of mail campaigns can do
+    rows: RowWriter | None = None
 
 
 @dataclass(slots=True, kw_only=True)

@@ -17,12 +17,12 @@ from typing import Any
 
 import structlog
 
-from app.db import connections, link_work, links, runs
+from app.db import connections, link_work, links, requests, runs
 from app.db.connections import Lease, LeaseLost, Stored
 from app.db.session import Database, DatabaseUnavailable, Tenant
 from app.domain.policy import COUNTERS
 from app.providers.base import ProviderError, RateLimited, Refused, Rejected
-from app.sync import preview, pull, push, reconcile, sweep
+from app.sync import preview, pull, push, reconcile, sweep, write_back
 from app.sync.job import Adapter, Cancelled, Job
 
 log = structlog.get_logger()
@@ -59,7 +59,7 @@ async def _queue_scheduled(tx: Any, connection: Stored) -> None:
         return
     if connection.next_run_at is not None and connection.next_run_at <= tx.now:
         await runs.queue(tx, connection.id, "delta", "schedule")
-    elif connection.state == "active" and connection.pushes and await connections.has_work(tx, connection):
+    elif connection.state == "active" and await connections.has_work(tx, connection):
         await runs.queue(tx, connection.id, "to_remote", "change")
 
 
@@ -149,6 +149,7 @@ async def _failed(db: Database, lease: Lease, job: Job | None, exc: Exception) -
         await connections.change(tx, lease.connection_id, reason=str(exc))
         until = tx.now + timedelta(seconds=exc.retry_after if isinstance(exc, RateLimited) else RETRY)
         await link_work.put_off(tx, lease.connection_id, until)
+        await requests.put_off(tx, lease.connection_id, until)
         return until
 
 
@@ -163,6 +164,7 @@ async def broke(db: Database, lease: Lease, exc: Exception) -> None:
         await connections.change(tx, lease.connection_id, reason=error)
         until = tx.now + timedelta(seconds=RETRY)
         await link_work.put_off(tx, lease.connection_id, until)
+        await requests.put_off(tx, lease.connection_id, until)
     await lease.release(until)
 
 
@@ -236,6 +238,8 @@ async def _both_ways(job: Job) -> None:
     await reconcile.reconcile(job)
     if job.connection.pushes:
         await push.push(job)
+        await reconcile.reconcile(job)
+    if await write_back.write_back(job):
         await reconcile.reconcile(job)
 
 

@@ -55,7 +55,8 @@ async def activity(
     """What happened to the lead, the newest first: notes, claims, moves of status and campaigns, merges, deletions.
 
     By `kind`: note.added, note.revised, claimed_by, status, campaign.joined, campaign.left, merged, unmerged, deleted,
-    restored. Every other field's changes are in the history.
+    restored; and of what is changed at Instantly: remove or interest, with .requested, .done or .failed. Every other
+    field's changes are in the history.
     """
     name = f"activity {lead_id}"
     await present(tx, lead_id)

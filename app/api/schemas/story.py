@@ -8,6 +8,7 @@ from uuid import UUID
 
 from pydantic import Field
 
+from app.api.schemas.outreach import REQUEST, OutreachRequest
 from app.api.schemas.shape import Shown, example
 
 _ID: Final = "01980a3c-5f6e-7c3a-9d55-0c8f4f2f6a10"
@@ -140,6 +141,7 @@ class LeadLink(Shown):
     error: str | None
     ended: bool
     gone: bool
+    requests: list[OutreachRequest] = Field(description="What was asked to be changed there, the newest first.")
 
 
 class LeadLinks(Shown):
@@ -150,7 +152,7 @@ class LeadLinks(Shown):
             {
                 "id": _ID, "connection_id": _ID, "remote_id": "recAAAAAAAAAAAAAA", "writing": True,
                 "observed": {"title": "Hoofd inkoop"}, "observed_at": _AT, "states": {"phone": "pending"},
-                "pending": True, "error": None, "ended": False, "gone": False,
+                "pending": True, "error": None, "ended": False, "gone": False, "requests": [REQUEST],
             }
         ]
     )  # fmt: skip
