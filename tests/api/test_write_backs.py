@@ -20,9 +20,8 @@ async def lead(team: Clients, member: httpx.AsyncClient) -> tuple[str, str]:
     """A lead that is in a campaign at Instantly: its path, and the campaign's id here."""
     path = (await member.post("/api/leads", json={"email": "a@x.test"})).headers["location"]
     async with team.runtime.db.transaction(team.tenant) as tx:
-        wanted = connect.Wanted(
-            provider="instantly", name="Outreach", config={}, **team.runtime.account("instantly", {}, {"api_key": str(new_id())})
-        )  # fmt: skip
+        account = team.runtime.account("instantly", {}, {"api_key": str(new_id())})
+        wanted = connect.Wanted(provider="instantly", name="Outreach", config={}, **account)
         connection_id = await connect.connect(tx, wanted, connect.check(wanted, []), actor="ada")
         await connections.change(tx, connection_id, state="active", next_run_at=None)
         campaign_id = new_id()
