@@ -8,10 +8,10 @@ from uuid import UUID
 import asyncpg
 import pytest
 
-from app.db import deliveries, erasure, idempotency, leads, reviews, workspaces
+from app.db import deliveries, erasure, idempotency, leads, requests, reviews, workspaces
 from app.db.ids import new_id
 from app.db.session import Database, Tenant
-from app.sync import edit, erase
+from app.sync import edit, erase, write_back
 from app.sync.bulk import Operation
 from app.sync.bulk import run as bulk
 from tests.conftest import Urls
@@ -101,6 +101,8 @@ async def test_nothing_is_left_of_an_erased_lead_in_any_table(
             " VALUES ($1, $2, $3, $3, '{\"first_name\": \"Zebedee\"}')",
             tx.workspace_id, new_id(), lead_id,
         )  # fmt: skip
+        asked = await write_back.ask(tx, lead_id, "remove", campaign_id=None, actor="ann@team.test")
+        await requests.fail(tx, asked[0], "There is no Zebedee.")
         await reviews.put(tx, "candidate", {"leads": [lead.id, "x"], "name": "Zebedee"}, field="pair")
         await reviews.put(tx, "plan", {"digest": "d", "here": [{"new": "Zebedee"}], "there": []}, field="plan")
         await idempotency.begin(tx, "k", b"h")
