@@ -338,6 +338,14 @@ async def test_mails_show_mailbox_step_and_label_but_no_lead_id(
     assert {"lead_id", "is_auto_reply"}.isdisjoint(reply)
     assert len({mail["thread_id"] for mail in newest_first}) == 1
     assert newest_first[:1] == await mails(min_timestamp_created="2026-11-02T09:02:00.000Z")
+    assert newest_first[:1] == await mails(
+        min_timestamp_created="2026-11-02T10:02:00+01:00", company_domain="ACME.test"
+    )
+    assert newest_first[1:] == await mails(max_timestamp_created="2026-11-02T09:01:30Z")
+    assert newest_first[2:] == await mails(is_unread="false") == await mails(email_type="sent")
+    assert await mails(scheduled_only="true") == []
+    for wrong in ({"email_type": "ue_type"}, {"sort_order": "up"}, {"min_timestamp_created": "soon"}):
+        assert (await api.get("/api/v2/emails", params=wrong)).status_code == 400
     assert newest_first[1:2] == await mails(limit="1", starting_after=newest_first[0]["id"])
     assert (await api.get(f"/api/v2/emails/{reply['id']}")).json() == reply
 

@@ -1,4 +1,4 @@
-"""The control endpoint through which somebody plays prospect or user:
+"""The control endpoints through which somebody plays prospect, user or Instantly itself. The first:
 
     POST /_sandbox/act  {"lead": id or address, "campaign": id (optional), "do": what, ...}
 
@@ -10,8 +10,9 @@ arguments of the store's method (`step`, `positive`, `text`, `auto`; `value` for
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable
-from datetime import date
+from datetime import date, timedelta
 from typing import Any
 
 from starlette.requests import Request
@@ -20,6 +21,7 @@ from starlette.routing import Route
 
 from app.sandbox.core import json_response
 from app.sandbox.instantly.analytics import Analytics
+from app.sandbox.instantly.day import live_a_day
 from app.sandbox.instantly.deliveries import Deliveries
 from app.sandbox.instantly.records import Json, Lead
 from app.sandbox.instantly.store import Refused, Store
@@ -94,6 +96,25 @@ def hooks_route(deliveries: Deliveries) -> Route:
         return json_response({"hooks": shown, "waiting": deliveries.waiting, "attempts": made})
 
     return Route("/_sandbox/hooks", hooks, methods=["GET", "POST"])
+
+
+def day_route(store: Store) -> Route:
+    """Returns the route that lets a day pass: the one that ends now.
+
+    POST /_sandbox/day  {"seed": 1, "events": 100, "seconds": 86400}
+    """
+
+    async def day(request: Request) -> Response:
+        store.settle()
+        asked = {"seed": 1, "events": 100, "seconds": 86_400.0} | await request.json()
+        try:
+            start = store.now() - timedelta(seconds=asked["seconds"])
+            told = live_a_day(store, start=start, **asked)
+        except (TypeError, ValueError) as exc:
+            return json_response({"error": str(exc)}, 422)
+        return json_response({"events": dict(Counter(payload["event_type"] for payload in told))})
+
+    return Route("/_sandbox/day", day, methods=["POST"])
 
 
 def _on_campaign(store: Store, asked: Json) -> Response:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from datetime import UTC, datetime
 from itertools import islice
 from typing import TypeVar
 
-from app.sandbox.instantly.records import Json, Lead, Mail
+from app.sandbox.instantly.records import Json, Lead, Mail, stamp
 from app.sandbox.instantly.store import Store
 from app.sandbox.instantly.switches import Switches
 from app.sandbox.instantly.wire import Refusal, flag
@@ -142,13 +143,18 @@ def _searched(lead: Lead) -> tuple[str, ...]:
     return f"{first} {last}", (lead.email or "").lower()
 
 
+_MAIL_TYPES = {"received": 2, "sent": 1, "manual": 3}
+
+
 def select_mails(store: Store, asked: Mapping[str, str]) -> Iterator[Mail]:
     """Yields the mails `GET /emails` asks for, newest first unless `sort_order=asc`; unknown parameters are ignored."""
     cursor = store.mails.get(asked.get("starting_after", ""))
     if "starting_after" in asked and cursor is None:
         return
     at = None if cursor is None else (cursor.timestamp_created, cursor.id)
-    low, high = asked.get("min_timestamp_created", ""), asked.get("max_timestamp_created", "~")
+    low, high = _moment(asked, "min_timestamp_created", ""), _moment(asked, "max_timestamp_created", "~")
+    if asked.get("sort_order", "desc") not in ("asc", "desc"):
+        raise Refusal(400, "querystring/sort_order must be equal to one of the allowed values")
     if asked.get("sort_order") == "asc":
         order = store.mail_order.after(max(at or ("", ""), (low, "")))
     else:
@@ -174,12 +180,28 @@ def _mail_tests(asked: Mapping[str, str]) -> Iterator[Callable[[Mail], bool]]:
         thread = search.removeprefix("thread:")
         yield lambda mail: mail.thread_id == thread if thread != search else mail.lead.lower() == search
     if kind := asked.get("email_type"):
-        wanted = {"received": 2, "sent": 1, "manual": 3}.get(kind)
-        yield lambda mail: mail.ue_type == wanted
+        if kind not in _MAIL_TYPES:
+            raise Refusal(400, "querystring/email_type must be equal to one of the allowed values")
+        yield lambda mail: mail.ue_type == _MAIL_TYPES[kind]
     if accounts := asked.get("eaccount"):
         mailboxes = set(accounts.lower().split(","))
         yield lambda mail: mail.eaccount.lower() in mailboxes
     if "i_status" in asked:
         yield lambda mail: str(mail.i_status) == asked["i_status"]
-    if flag(asked.get("is_unread")):
-        yield lambda mail: mail.ue_type == 2
+    if "is_unread" in asked:
+        yield lambda mail: (mail.ue_type == 2) == flag(asked["is_unread"])
+    if domain := asked.get("company_domain", "").lower():
+        yield lambda mail: mail.lead.lower().rpartition("@")[2] == domain
+    if "list_id" in asked or "assigned_to" in asked or flag(asked.get("scheduled_only")):
+        yield lambda _mail: False
+
+
+def _moment(asked: Mapping[str, str], name: str, default: str) -> str:
+    """Returns a time the way mails carry theirs, so that both compare as text."""
+    if name not in asked:
+        return default
+    try:
+        at = datetime.fromisoformat(asked[name])
+    except ValueError:
+        raise Refusal(400, f"Invalid {name}") from None
+    return stamp(at if at.tzinfo else at.replace(tzinfo=UTC))

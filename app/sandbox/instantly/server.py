@@ -14,7 +14,7 @@ from starlette.routing import Route
 from starlette.types import ASGIApp
 
 from app.sandbox.core import Clock, Fault, Funnel, Handler, MovableClock, Sandbox, control_routes, json_response
-from app.sandbox.instantly.acting import act_route, correct_route, hooks_route
+from app.sandbox.instantly.acting import act_route, correct_route, day_route, hooks_route
 from app.sandbox.instantly.analytics import Analytics
 from app.sandbox.instantly.analytics_api import analytics_endpoints
 from app.sandbox.instantly.deliveries import Deliveries, Sender
@@ -73,6 +73,7 @@ class InstantlySandbox:
             act_route(self.store),
             correct_route(self.analytics),
             hooks_route(self.deliveries),
+            day_route(self.store),
         ]
         for path, handler in control_routes(self.sandbox).items():
             routes.append(Route(path, handler, methods=["GET", "POST", "PATCH", "DELETE"]))
