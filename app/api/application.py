@@ -43,10 +43,8 @@ from app.runtime import Runtime
 
 VERSION = "0.1.0"
 ROUTERS = (
-    # before leads, whose ids would match as well
-    exports, duplicates,
-    leads, merging, bulk, working, stories, events, sync, runs, waiting, plans, decisions, stats, instantly, admin_sync,
-    connections, keys, settings, workspaces, system,
+    leads, exports, duplicates, merging, bulk, working, stories, events, sync, runs, waiting, plans, decisions, stats,
+    instantly, admin_sync, connections, keys, settings, workspaces, system,
 )  # fmt: skip
 #: Headers a browser's code may read.
 EXPOSED = ("ETag", "Link", "Location", "Retry-After", "X-Request-ID", "Idempotency-Replayed", "Content-Disposition")
@@ -64,9 +62,9 @@ def build(**options: Any) -> FastAPI:
         telemetry={"tracing": False, "metrics": False, "logs": False},
         **options,
     )
-    for module in ROUTERS:
-        # the routes themselves instead of a router in a router: one look-up per request, and one list to describe
-        app.router.routes.extend(module.router.routes)
+    # the routes themselves instead of a router in a router, and before the pages of the documentation: they are tried
+    # one by one for every request
+    app.router.routes[:0] = [route for module in ROUTERS for route in module.router.routes]
     errors.install(app)
     app.openapi = partial(describe.describe, app)  # type: ignore[method-assign]
     return app

@@ -7,13 +7,16 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
 from decimal import Decimal, InvalidOperation
+from functools import lru_cache
 from typing import Any, Final
 from uuid import UUID
 
 import orjson
 from fastapi import Request
+from starlette.datastructures import QueryParams
 
 from app.api.errors import Problem
+from app.api.reads import LENGTH, REMEMBERED
 from app.db.lead_list import CAP, FILTERS, ORDERS, Filter, Query
 from app.db.lead_queries import COLUMNS
 from app.domain import policy
@@ -75,25 +78,35 @@ class Wanted:
 
 def read(request: Request, sort: str, fields: str | None, search: str | None) -> Wanted:
     """Reads what a request asks for; answers 422 with what is allowed."""
+    query: bytes = request.scope["query_string"]
+    return (_remembered if len(query) <= LENGTH else _wanted)(query, sort, fields, search)
+
+
+def _wanted(query: bytes, sort: str, fields: str | None, search: str | None) -> Wanted:
     if sort not in ORDERS:
         raise _unknown("sort", "sort", ORDERS)
-    filters = filtered(request, _OTHERS)
+    filters = filtered(QueryParams(query), _OTHERS)
     if search is not None and "\x00" in search:
         raise _bad("q", "It holds a NUL character.")
-    query = Query(
-        order=sort,
-        filters=filters,
-        search=search,
-        fields=None if fields is None else frozenset(chosen(fields, COLUMNS)),
+    return Wanted(
+        name=f"leads {sort} {sorted(filters.items())} {search or ''}",
+        key_kinds=[_KEYS[key] for key in ORDERS[sort].key],
+        query=Query(
+            order=sort,
+            filters=filters,
+            search=search,
+            fields=None if fields is None else frozenset(chosen(fields, COLUMNS)),
+        ),
     )
-    name = f"leads {sort} {sorted(filters.items())} {search or ''}"
-    return Wanted(name, [_KEYS[key] for key in ORDERS[sort].key], query)
 
 
-def filtered(request: Request, besides: Collection[str]) -> dict[str, Any]:
+_remembered = lru_cache(REMEMBERED)(_wanted)
+
+
+def filtered(query: QueryParams, besides: Collection[str]) -> dict[str, Any]:
     """Reads the filters of a request that knows these parameters besides."""
     filters: dict[str, Any] = {}
-    for name, value in request.query_params.multi_items():
+    for name, value in query.multi_items():
         if name in besides:
             continue
         if name not in FILTERS:

@@ -73,9 +73,11 @@ def link(request: Request, following: str | None, before: str | None = None) -> 
     if not ways:
         return {}
     # a cursor needs no quoting, and the rest is taken as it came where nothing in it could end the header's <…>
-    query = request.url.query if _PLAIN.fullmatch(request.url.query) else urlencode(request.query_params.multi_items())
+    query = request.scope["query_string"].decode("latin-1")
+    if not _PLAIN.fullmatch(query):
+        query = urlencode(request.query_params.multi_items())
     kept = "".join(f"{part}&" for part in query.split("&") if part and not part.startswith("cursor="))
-    path = request.url.path
+    path = request.scope["path"]
     return {"Link": ", ".join(f'<{path}?{kept}cursor={cursor}>; rel="{rel}"' for cursor, rel in ways)}
 
 

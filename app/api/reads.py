@@ -6,12 +6,14 @@ solving of dependencies, which costs several times as much as reading a lead doe
 
 from __future__ import annotations
 
-from typing import Any
+from functools import lru_cache
+from typing import Any, Final
 
 from fastapi import Request
 from fastapi.dependencies.models import Dependant
 from fastapi.exceptions import RequestValidationError
 from fastapi.routing import APIRoute
+from starlette.datastructures import QueryParams
 from starlette.responses import Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
@@ -21,6 +23,9 @@ from app.runtime import Runtime
 
 #: What such a route may ask for beside its parameters.
 _GIVEN = {session_of, caller_of, runtime_of}
+#: Queries whose meaning is remembered, per route, and how long they are at most: a portal asks the same ones again.
+REMEMBERED: Final = 256
+LENGTH: Final = 1_000
 
 
 def short_way(route: APIRoute) -> ASGIApp | None:
@@ -69,6 +74,7 @@ class Parameters:
             (field.name, field.alias, field.validate, ... if field.field_info.is_required() else field.default)
             for field in dependant.query_params
         ]
+        self._remembered = lru_cache(REMEMBERED)(self._asked)
 
     def read(self, request: Request) -> dict[str, Any]:
         """Returns the parameters of a request; raises a validation error that names all that cannot be taken."""
@@ -78,16 +84,26 @@ class Parameters:
             values[name], wrong = validate(request.path_params[alias], {}, loc=("path", alias))
             errors += wrong
         if self._query:
-            given = request.query_params
-            for name, alias, validate, default in self._query:
-                found = given.get(alias)
-                if found is not None:
-                    values[name], wrong = validate(found, {}, loc=("query", alias))
-                    errors += wrong
-                elif default is ...:
-                    errors.append({"type": "missing", "loc": ("query", alias), "msg": "Field required", "input": None})
-                else:
-                    values[name] = default
+            query = request.scope["query_string"]
+            found, wrong = self._remembered(query) if len(query) <= LENGTH else self._asked(query)
+            values |= found
+            errors += wrong
         if errors:
             raise RequestValidationError(errors)
         return values
+
+    def _asked(self, query: bytes) -> tuple[dict[str, Any], list[Any]]:
+        """Returns the parameters in a query, and what is wrong with them."""
+        values: dict[str, Any] = {}
+        errors: list[Any] = []
+        given = QueryParams(query)
+        for name, alias, validate, default in self._query:
+            found = given.get(alias)
+            if found is not None:
+                values[name], wrong = validate(found, {}, loc=("query", alias))
+                errors += wrong
+            elif default is ...:
+                errors.append({"type": "missing", "loc": ("query", alias), "msg": "Field required", "input": None})
+            else:
+                values[name] = default
+        return values, errors

@@ -60,7 +60,7 @@ async def export(
     ends after half an hour, or when its reader takes nothing for a minute; an answer that broke off lacks its last
     chunk, which HTTP clients report. Two exports run at a time; a third is a 429.
     """
-    filters = listing.filtered(request, _PARAMETERS)
+    filters = listing.filtered(request.query_params, _PARAMETERS)
     names = listing.chosen(fields, exports.FIELDS)
     slots: asyncio.Semaphore = request.app.state.exports
 
