@@ -168,34 +168,56 @@ def loaded(row: Mapping[str, Any]) -> Loaded:
 async def waiting(tx: Tx, ids: Collection[UUID]) -> set[UUID]:
     """Returns those that are still to be applied; asked again once their leads are locked."""
     rows = await tx.all(
-        "SELECT id FROM webhook_delivery WHERE workspace_id = $1 AND id = ANY($2) AND state = 'received'",
+        "SELECT id FROM webhook_delivery WHERE workspace_id = $1 AND id = ANY($2) AND state IN ('received', 'parked')",
         tx.workspace_id,
         list(ids),
     )
     return {row["id"] for row in rows}
 
 
-async def settle(
-    tx: Tx, ids: Collection[UUID], state: State, reason: str | None = None, lead_id: UUID | None = None
-) -> int:
-    """Says what became of deliveries that were to be applied; returns of how many."""
-    return await tx.run(
-        "UPDATE webhook_delivery SET state = $3, reason = $4, lead_id = $5, next_attempt_at = NULL,"
-        " applied_at = CASE WHEN $3 IN ('applied', 'ignored') THEN $6::timestamptz END"
-        " WHERE workspace_id = $1 AND id = ANY($2) AND state = 'received'",
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What became of a delivery."""
+
+    id: UUID
+    state: State
+    reason: str | None = None
+    lead_id: UUID | None = None
+    #: when a parked one is looked at again; None: when a person asks for it
+    retry_at: datetime | None = None
+    #: nothing is kept of what it said
+    forget: bool = False
+
+
+async def settle(tx: Tx, outcomes: Sequence[Outcome]) -> None:
+    """Says what became of deliveries that were to be applied."""
+    if not outcomes:
+        return
+    await tx.run(
+        "UPDATE webhook_delivery d SET state = o.state, reason = o.reason, lead_id = o.lead_id,"
+        " next_attempt_at = o.retry_at, attempts = CASE WHEN o.state = 'parked' THEN d.attempts + 1 ELSE 0 END,"
+        " body = CASE WHEN NOT o.forget THEN d.body END,"
+        " headers = CASE WHEN o.forget THEN '{}' ELSE d.headers END,"
+        " email_hash = CASE WHEN NOT o.forget THEN d.email_hash END,"
+        " applied_at = CASE WHEN o.state IN ('applied', 'ignored') THEN $2::timestamptz END"
+        " FROM unnest($3::uuid[], $4::text[], $5::text[], $6::uuid[], $7::timestamptz[], $8::boolean[])"
+        " AS o(id, state, reason, lead_id, retry_at, forget)"
+        " WHERE d.workspace_id = $1 AND d.id = o.id AND d.state IN ('received', 'parked')",
         tx.workspace_id,
-        list(ids),
-        state,
-        None if reason is None else words.storable(reason),
-        lead_id,
         tx.now,
+        [o.id for o in outcomes],
+        [o.state for o in outcomes],
+        [None if o.reason is None else words.storable(o.reason) for o in outcomes],
+        [o.lead_id for o in outcomes],
+        [o.retry_at for o in outcomes],
+        [o.forget for o in outcomes],
     )
 
 
 async def unpark(tx: Tx, email_hashes: Collection[bytes]) -> int:
     """Lets the deliveries that wait for leads with these addresses (as keyed hashes) be applied; returns how many."""
     return await tx.run(
-        "UPDATE webhook_delivery SET state = 'received', reason = NULL, attempts = 0"
+        "UPDATE webhook_delivery SET state = 'received', reason = NULL, attempts = 0, next_attempt_at = NULL"
         " WHERE workspace_id = $1 AND email_hash = ANY($2) AND state = 'parked'",
         tx.workspace_id,
         list(email_hashes),
@@ -208,7 +230,7 @@ async def failed(tx: Tx, delivery_id: UUID, reason: str) -> State:
         "UPDATE webhook_delivery SET attempts = attempts + 1, reason = $3, next_attempt_at = CASE"
         " WHEN attempts + 1 < $4 THEN $5::timestamptz + make_interval(secs => $6 * power(2, attempts)) END,"
         " state = CASE WHEN attempts + 1 < $4 THEN 'received' ELSE 'failed' END"
-        " WHERE workspace_id = $1 AND id = $2 AND state = 'received' RETURNING state",
+        " WHERE workspace_id = $1 AND id = $2 AND state IN ('received', 'parked') RETURNING state",
         tx.workspace_id,
         delivery_id,
         words.storable(reason),

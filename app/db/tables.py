@@ -620,6 +620,10 @@ webhook_delivery = Table(
         "webhook_delivery_due_idx", "workspace_id", "received_at", "id", postgresql_where=text("state = 'received'")
     ),
     Index("webhook_delivery_parked_idx", "workspace_id", "email_hash", postgresql_where=text("state = 'parked'")),
+    Index(
+        "webhook_delivery_again_idx", "workspace_id", "next_attempt_at",
+        postgresql_where=text("state = 'parked' AND next_attempt_at IS NOT NULL"),
+    ),
     Index("webhook_delivery_unrouted_idx", "account_id", "campaign_id", postgresql_where=text("state = 'unrouted'")),
     Index("webhook_delivery_lead_idx", "workspace_id", "lead_id", postgresql_where=text("lead_id IS NOT NULL")),
     Index(

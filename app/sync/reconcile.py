@@ -13,7 +13,7 @@ from uuid import UUID
 
 import structlog
 
-from app.db import connections, history, leads, link_work, links, reviews
+from app.db import connections, deliveries, history, leads, link_work, links, reviews
 from app.db.connections import LeaseLost
 from app.db.ids import new_id
 from app.db.leads import IdentityTaken
@@ -202,6 +202,8 @@ async def _write(
     await history.record(tx, recorded, source=source, run_id=job.run_id, connection_id=job.id)
     await log_moves(tx, recorded, actor=job.connection.name)
     await duplicates.notice(tx, moved)
+    new = [str(lead.values["email"]) for before, lead in moved if before is None and lead.values.get("email")]
+    await deliveries.unpark(tx, [job.adapter.fingerprint(email) for email in new])
 
 
 async def log_moves(tx: Tx, recorded: Sequence[tuple[Lead, int, Sequence[Action]]], *, actor: str) -> None:

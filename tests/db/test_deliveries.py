@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from datetime import timedelta
 from typing import Any
 from uuid import UUID
 
@@ -12,13 +13,14 @@ import pytest
 
 from app.db import connections, deliveries, workspaces
 from app.db.connections import WebhookSecretTaken
-from app.db.deliveries import Delivery, Stored
+from app.db.deliveries import Delivery, Outcome, Stored
 from app.db.ids import new_id
 from app.db.session import NOBODY, Database, Tenant
 from app.vault import webhook_hash
 from tests.conftest import Urls, execute
 
-CAMPAIGN, OTHER = str(new_id()), str(new_id())
+#: Fixed, because they name cases.
+CAMPAIGN, OTHER = "4ea90000-0000-4000-8000-000000000002", "5ea90000-0000-4000-8000-000000000003"
 
 
 @pytest.fixture
@@ -190,10 +192,21 @@ async def test_what_is_parked_waits_for_its_address(db: Database, account: UUID)
     tenant = await connected(db, account)
     ada, eve = await stored(db, told({"lead_email": "ada@acme.test"}), told({"email": "eve@acme.test"}))
     async with db.transaction(tenant) as tx:
-        assert await deliveries.settle(tx, [ada.id, eve.id], "parked", "no such lead") == 2
-        assert await deliveries.settle(tx, [ada.id], "applied") == 0
+        await deliveries.settle(tx, [Outcome(i, "parked", "no such lead") for i in (ada.id, eve.id)])
         assert await deliveries.unpark(tx, [b"ada@acme.test"]) == 1
-        assert await deliveries.waiting(tx, [ada.id, eve.id]) == {ada.id}
+    assert await deliveries.due(db, 5) == [(tenant.workspace_id, [ada.id])]
+
+
+async def test_what_is_parked_until_a_time_is_due_then(db: Database, account: UUID) -> None:
+    tenant = await connected(db, account)
+    now, later = await stored(db, told({"n": 1}), told({"n": 2}))
+    async with db.transaction(tenant) as tx:
+        soon = timedelta(seconds=-1), timedelta(hours=1)
+        await deliveries.settle(
+            tx, [Outcome(s.id, "parked", "wait", None, tx.now + at) for s, at in zip((now, later), soon, strict=True)]
+        )
+
+    assert await deliveries.due(db, 5) == [(tenant.workspace_id, [now.id])]
 
 
 async def test_bodies_are_forgotten_after_their_days_but_never_before_they_are_applied(
@@ -202,7 +215,7 @@ async def test_bodies_are_forgotten_after_their_days_but_never_before_they_are_a
     tenant = await connected(db, account)
     old, new, waits = await stored(db, told({"n": 1}), told({"n": 2}), told({"n": 3}))
     async with db.transaction(tenant) as tx:
-        await deliveries.settle(tx, [old.id, new.id], "applied")
+        await deliveries.settle(tx, [Outcome(i, "applied") for i in (old.id, new.id)])
         await tx.run(
             "UPDATE webhook_delivery SET received_at = $1::timestamptz - interval '31 days' WHERE id <> $2",
             tx.now,
