@@ -6,7 +6,7 @@ import sqlalchemy as sa
 from alembic import op
 
 revision = "0009_parked"
-down_revision = "0008_settings"
+down_revision = "0011_hooks"
 branch_labels = None
 depends_on = None
 
