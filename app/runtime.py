@@ -12,7 +12,7 @@ from typing import Any
 
 import httpx
 
-from app.db import connections, embedded, links, migrate, runs
+from app.db import accounts, connections, embedded, links, migrate, runs
 from app.db.buckets import SharedLimiter
 from app.db.connections import Stored
 from app.db.session import Database, Probe, Tenant, Tx
@@ -63,7 +63,9 @@ class Runtime:
 
         async with db.transaction(tenant) as tx:
             secret = await self._secret(tx, connection)
-        provider = self.provider(connection.provider, connection.config, secret, connection.table, count)
+            readable = None if connection.pushes else await accounts.readable(tx, connection)
+        config = connection.config | {"campaign_ids": None if readable is None else sorted(readable)}
+        provider = self.provider(connection.provider, config, secret, connection.table, count)
         try:
             yield self._adapt(connection, provider)
         finally:

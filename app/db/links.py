@@ -161,6 +161,27 @@ async def of_leads(tx: Tx, lead_ids: Iterable[UUID], connections: Mapping[UUID, 
     return [_stored(row, connections) for row in rows]
 
 
+async def silent_counts(
+    tx: Tx, lead_ids: Collection[UUID], speaking: Iterable[Sequence[StoredLink]]
+) -> dict[UUID, dict[str, int]]:
+    """Returns, by lead, what links have counted that are not among those `speaking`: they go on counting."""
+    if not lead_ids:
+        return {}
+    rows = await tx.all(
+        "SELECT k.lead_id, c.key AS counter, sum(e.value::bigint)::bigint AS n"
+        " FROM link k, jsonb_each(k.counters) AS c, jsonb_each_text(c.value) AS e"
+        " WHERE k.workspace_id = $1 AND k.lead_id = ANY($2) AND k.counters <> '{}' AND k.id <> ALL($3)"
+        " GROUP BY k.lead_id, c.key",
+        tx.workspace_id,
+        list(lead_ids),
+        [UUID(s.link.id) for found in speaking for s in found],
+    )
+    counts: dict[UUID, dict[str, int]] = {}
+    for row in rows:
+        counts.setdefault(row["lead_id"], {})[row["counter"]] = row["n"]
+    return counts
+
+
 async def of_connection(tx: Tx, connection_id: UUID) -> list[Any]:
     """Returns the ids of all links of a connection."""
     return await tx.all(

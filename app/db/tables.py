@@ -103,11 +103,13 @@ provider_account = Table(
     _id(),
     _text("provider", null=False),
     Column("secret", LargeBinary, nullable=False),
-    #: keyed hash of the secret: the same account is recognised without decrypting anything
+    #: keyed hash of what opens it: the same account is recognised without decrypting anything
     _text("fingerprint", null=False),
     _at("created_at", now=True),
     #: sha256 of the webhook secret: it says whose delivery comes in
     Column("webhook_hash", LargeBinary),
+    #: from then on each campaign belongs to the workspace it is assigned to
+    _at("shared_at"),
     PrimaryKeyConstraint("id"),
     UniqueConstraint("provider", "fingerprint"),
     UniqueConstraint("webhook_hash"),

@@ -38,6 +38,8 @@ class Draft:
     links: dict[str, Link]
     owners: Owners
     actions: list[Action]
+    #: what links count that take no part in this plan
+    silent: Mapping[str, int] = field(default_factory=dict)
     #: up to which action each link has learnt what moved
     known: dict[str, int] = field(default_factory=dict)
     #: the connections that have a record of this lead

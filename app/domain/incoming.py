@@ -104,11 +104,11 @@ def _refusal(rule: Rule) -> str:
 
 
 def sum_counters(draft: Draft) -> None:
-    """The lead shows, per counter, the sum over links and epochs, and what belongs to no link."""
+    """The lead shows, per counter, the sum over links (silent ones too) and epochs, and what belongs to no link."""
     counted = [link for link in draft.links.values() if link.counters]
     for name in COUNTERS:
         links = [link for link in counted if name in link.counters] if counted else counted
-        total = draft.lead.own_counts.get(name, 0)
+        total = draft.lead.own_counts.get(name, 0) + draft.silent.get(name, 0)
         for link in links:
             total += sum(link.counters[name].values())
         if total != draft.lead.values.get(name, 0):

@@ -42,14 +42,19 @@ def plan(lead: Lead, links: Sequence[Link], owners: Owners | None = None) -> lis
     return [] if draft is None else draft.actions
 
 
-def drafted(lead: Lead, links: Sequence[Link], owners: Owners | None = None) -> Draft | None:
-    """Returns the plan together with what it makes of the lead and its links: what `apply` would; None: nothing."""
+def drafted(
+    lead: Lead, links: Sequence[Link], owners: Owners | None = None, silent: Mapping[str, int] | None = None
+) -> Draft | None:
+    """Returns the plan together with what it makes of the lead and its links: what `apply` would; None: nothing.
+
+    `silent` is what the lead's other links have counted, which have no say: paused, disconnected, gone.
+    """
     for link in links:
         if link.writing and not _at_rest(lead, link):
             break
     else:
         return None
-    draft = Draft(lead.copy(), {link.id: link.copy() for link in links}, owners or {}, [])
+    draft = Draft(lead.copy(), {link.id: link.copy() for link in links}, owners or {}, [], silent or {})
     ordered = sorted((link for link in draft.links.values() if link.writing), key=lambda link: link.order)
     for link in ordered:
         _reconcile(draft, link)

@@ -67,6 +67,8 @@ class Record:
     modified_at: str | None = None
     #: the payload as it came, where it holds more than the cells
     raw: dict[str, JSON] | None = None
+    #: the campaign it belongs to, by the provider's id; None where there are none
+    campaign: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

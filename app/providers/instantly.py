@@ -99,6 +99,10 @@ class Instantly(Provider):
         campaigns, after = cursor.get("campaigns"), cursor.get("after")
         if campaigns is None:
             campaigns = [campaign["id"] for campaign in await self.campaigns()]
+        left = [campaign for campaign in campaigns if self._campaign_ids is None or campaign in self._campaign_ids]
+        if left[:1] != campaigns[:1]:
+            after = None  # the listing stood in a campaign that is no longer read here
+        campaigns = left
         if not campaigns:
             return Page(records=[], next=None)
         if cursor.get("is_between"):
@@ -172,6 +176,7 @@ def _record(item: dict[str, JSON]) -> Record:
         cells={},
         created_at=parse_instant(item.get("timestamp_created")),
         raw=item,
+        campaign=item["campaign"],
     )
 
 

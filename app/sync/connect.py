@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
 
-from app.db import connections, deliveries, runs
+from app.db import accounts, connections, deliveries, runs
 from app.db.ids import new_id
 from app.db.session import Tx
 from app.domain import filters, mapping
@@ -85,6 +85,8 @@ async def connect(tx: Tx, wanted: Wanted, table: MappingTable, *, actor: str) ->
         )
     connection_id = new_id()
     pushes = wanted.provider == "airtable"
+    if not pushes:
+        await accounts.join(tx, account_id)
     columns: dict[str, Any] = {
         "id": connection_id,
         "account_id": account_id,

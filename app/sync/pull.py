@@ -7,13 +7,14 @@ listing runs. What comes twice is recognised as old news.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import datetime
 
-from app.db import connections, links, suppressions, sweeps
+from app.db import accounts, connections, links, suppressions, sweeps
 from app.db.connections import StreamState
 from app.db.session import Tx
 from app.domain.values import JSON
-from app.providers.base import CursorExpired, Mode, Page, Unavailable
+from app.providers.base import CursorExpired, Mode, Page, Record, Unavailable
 from app.sync.job import Job, earlier
 
 #: Seconds two deltas overlap: a clock that went from 60 s ahead to 60 s behind, whole seconds, and a margin.
@@ -71,9 +72,10 @@ async def _store(job: Job, state: StreamState, page: Page, started: datetime) ->
     progress: dict[str, JSON] = dict(state.progress)
     progress.setdefault("server_time", page.server_time)
     progress.setdefault("began", started.isoformat())
-    observations = [job.adapter.observe(record) for record in page.records]
     async with job.db.transaction(job.tenant) as tx:
+        records = await _readable(tx, job, page.records)
         await job.lease.fence(tx)
+        observations = [job.adapter.observe(record) for record in records]
         if job.adapter.many_per_lead:
             job.count("moved_there", await links.follow_moves(tx, job.id, observations))
         changed = await links.observe(
@@ -83,7 +85,7 @@ async def _store(job: Job, state: StreamState, page: Page, started: datetime) ->
             tx,
             [
                 (job.adapter.fingerprint(found.email), found.scope, found.reason)
-                for record in page.records
+                for record in records
                 if (found := job.adapter.suppressed(record)) is not None
             ],
         )
@@ -95,7 +97,18 @@ async def _store(job: Job, state: StreamState, page: Page, started: datetime) ->
             watermark = datetime.fromisoformat(seen)
         moved = StreamState(position=page.next, watermark=watermark, progress=progress)
         await connections.move_stream(tx, job.id, STREAM, moved)
-        job.count("read", len(page.records))
+        job.count("read", len(records))
         job.count("changed_there", changed)
         await job.progress(tx, "pull", done=len(page.records))
     return moved, tx.now
+
+
+async def _readable(tx: Tx, job: Job, records: Sequence[Record]) -> Sequence[Record]:
+    """Returns the records of campaigns that may be read here now: one may have been moved since the page was asked for.
+
+    The account is locked before anything else, as it is where a campaign is moved.
+    """
+    if not any(record.campaign for record in records):
+        return records
+    readable = await accounts.readable(tx, job.connection)
+    return [record for record in records if readable is None or record.campaign in readable]

@@ -154,13 +154,15 @@ async def settle(tx: Tx, job: Job, batch: Batch) -> dict[UUID, Lead]:
     changed_links: list[StoredLink] = []
     recorded: list[tuple[Lead, int, Sequence[Action]]] = []
     versions: dict[UUID, int] = {}
+    speaking = {i: [s for s in batch.links[i] if not s.ended and not s.gone] for i in batch.leads}
+    silent = await links.silent_counts(tx, batch.leads.keys() - batch.new, speaking.values())
     for lead_id, stored in sorted(batch.leads.items()):
         before = stored.lead
         if before.deleted:
             await _deleted_here(tx, batch, lead_id)
             continue
-        having_a_say = [s for s in batch.links[lead_id] if not s.ended and not s.gone]
-        draft = drafted(before, [s.link for s in having_a_say], batch.owners)
+        having_a_say = speaking[lead_id]
+        draft = drafted(before, [s.link for s in having_a_say], batch.owners, silent.get(lead_id))
         lead, actions = (draft.lead, draft.actions) if draft else (before, [])
         after[lead_id] = lead
         is_new = lead_id in batch.new
