@@ -8,9 +8,10 @@ from uuid import UUID
 
 import asyncpg
 import httpx
+import orjson
 import pytest
 
-from app.db import accounts
+from app.db import accounts, deliveries
 from app.db.session import Database, Tenant
 from app.lab.world import World, make
 from app.sync import adjust
@@ -55,7 +56,7 @@ async def assign(bench: Bench, campaign: Any, world: World | None) -> accounts.M
 async def reads(world: World) -> None:
     """Lets a workspace's connections read now."""
     async with world.runtime.db.transaction(world.tenant) as tx:
-        await tx.run("UPDATE connection SET next_run_at = now() WHERE workspace_id = $1", world.tenant.workspace_id)
+        await tx.run("UPDATE connection SET next_run_at = $2 WHERE workspace_id = $1", tx.workspace_id, tx.now)
     await world.settle()
 
 
@@ -285,3 +286,29 @@ async def test_a_connection_that_has_no_say_still_counts(bench: Bench, how: str)
     await bench.sync(both)
 
     assert [(await bench.lead("a@x.test")).values[name] for name in ("title", "email_open_count")] == ["y", 1]
+
+
+async def test_deliveries_go_where_their_campaign_is_read_and_wait_where_it_waits(bench: Bench) -> None:
+    await bench.instantly()
+    second = await joins(bench)
+    db, campaign = bench.world.runtime.db, bench.campaigns[0].id
+    account_id = await account_of(bench)
+
+    async def delivered(number: int) -> UUID | None:
+        body = orjson.dumps({"event_type": "email_opened", "campaign_id": campaign, "n": number})
+        row = deliveries.delivery(body, fingerprint=bench.world.runtime.vault.address, account_id=account_id, via="log")
+        (kept,) = await deliveries.store(db, [row])
+        assert kept is not None
+        for world in (bench.world, second):
+            if await value(world, "SELECT 1 FROM webhook_delivery WHERE id = $1", kept.id):
+                return world.tenant.workspace_id
+        return None
+
+    assert await delivered(1) is None
+    await assign(bench, bench.campaigns[0], second)
+    assert await delivered(2) == second.tenant.workspace_id
+    async with db.transaction(second.tenant) as tx:
+        await adjust.remove(tx, await tx.value("SELECT id FROM connection"))
+    await assign(bench, bench.campaigns[0], None)
+    # one workspace uses it and nothing is assigned, but it has been shared
+    assert await delivered(3) is None
