@@ -12,7 +12,7 @@ import sqlalchemy as sa
 from alembic import op
 
 revision = "0010_accounts"
-down_revision = "0008_settings"
+down_revision = "0011_hooks"
 branch_labels = None
 depends_on = None
 
