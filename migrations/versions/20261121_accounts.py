@@ -12,7 +12,7 @@ import sqlalchemy as sa
 from alembic import op
 
 revision = "0010_accounts"
-down_revision = "0011_hooks"
+down_revision = "0009_parked"
 branch_labels = None
 depends_on = None
 
