@@ -20,14 +20,9 @@ PAYLOAD_KEYS = {
     "personalization": "personalization",
 }
 #: nullable lead fields the sandbox never fills
-_ALWAYS_NULL = (
-    "status_summary_subseq",
-    "timestamp_added_subsequence",
-    "uploaded_by_user",
-    "is_website_visitor",
-    "enrichment_status",
-    "esg_code",
-)
+_ALWAYS_NULL = ("timestamp_added_subsequence", "uploaded_by_user", "is_website_visitor")
+#: fields that are missing where they are empty, and never null
+_NEVER_NULL = ("lt_interest_status", "verification_status", "upload_method", "esp_code")
 #: what a user, an import or PATCH may set
 EDITABLE = (*(name for name in PAYLOAD_KEYS if name != "email"), "lt_interest_status", "pl_value_lead", "assigned_to")
 
@@ -97,7 +92,9 @@ class Lead:
         """Returns the lead as REST shows it."""
         shown = {name: value for name in _LEAD_FIELDS if (value := getattr(self, name)) is not None}
         shown["payload"] = self.payload()
-        return shown if omit_nulls else dict.fromkeys((*_LEAD_FIELDS, *_ALWAYS_NULL)) | shown
+        if omit_nulls:
+            return shown
+        return dict.fromkeys(name for name in (*_LEAD_FIELDS, *_ALWAYS_NULL) if name not in _NEVER_NULL) | shown
 
     def payload(self) -> Json:
         """Returns the merge fields: the filled standard keys in camelCase, then the custom variables verbatim."""

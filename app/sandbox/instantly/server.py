@@ -67,9 +67,11 @@ class InstantlySandbox:
             *log_endpoints(self.store, self.deliveries),
             *label_endpoints(self.store),
         ]
-        api = _Api(self.store, further, Limits(self.sandbox.clock))
+        api = _Api(self.store, further, Limits(self.sandbox.clock)).routes()
+        #: (method, path) of everything Instantly's clients can call
+        self.endpoints = [(next(iter((route.methods or set()) - {"HEAD"})), route.path) for route in api]
         routes = [
-            *api.routes(),
+            *api,
             act_route(self.store),
             correct_route(self.analytics),
             hooks_route(self.deliveries),
