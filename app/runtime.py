@@ -23,6 +23,7 @@ from app.providers.airtable import Airtable
 from app.providers.base import Clock, Column, Limiter, Provider, Record
 from app.providers.instantly import Instantly
 from app.providers.instantly_rows import InstantlyRows
+from app.providers.outreach import RemoteCampaign
 from app.settings import Settings
 from app.sync.job import Adapter, Suppressed
 from app.vault import WEBHOOK_SECRET, Vault, local_key, new_webhook_secret, webhook_hash
@@ -246,6 +247,16 @@ async def probe_account(runtime: Runtime, kind: str, config: dict[str, object], 
         return await provider.schema()
     finally:
         await provider.close()
+
+
+async def campaigns_of(runtime: Runtime, kind: str, sealed: bytes) -> list[RemoteCampaign]:
+    """Returns all campaigns of an account; of a provider that has none, an empty list."""
+    if kind != "instantly":
+        return []
+    no_mapping = MappingTable(version=1, fields={}, pseudo={})
+    provider = runtime.provider(kind, {"campaign_ids": None}, runtime.vault.open(sealed), no_mapping)
+    assert isinstance(provider, Instantly)
+    return [RemoteCampaign(**campaign) for campaign in await provider.campaigns()]
 
 
 def target_of(kind: str, config: Mapping[str, Any], secret_fingerprint: str) -> str:

@@ -17,6 +17,7 @@ from app.api.gate import Gatekeeper
 from app.api.live import Feeds
 from app.api.metrics import Metrics
 from app.api.routes import (
+    accounts,
     admin_sync,
     bulk,
     connections,
@@ -44,7 +45,7 @@ from app.runtime import Runtime
 VERSION = "0.1.0"
 ROUTERS = (
     leads, exports, duplicates, merging, bulk, working, stories, events, sync, runs, waiting, plans, decisions, stats,
-    instantly, admin_sync, connections, keys, settings, workspaces, system,
+    instantly, admin_sync, connections, keys, settings, workspaces, accounts, system,
 )  # fmt: skip
 #: Headers a browser's code may read.
 EXPOSED = ("ETag", "Link", "Location", "Retry-After", "X-Request-ID", "Idempotency-Replayed", "Content-Disposition")

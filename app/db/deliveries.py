@@ -148,6 +148,15 @@ async def unrouted(tx: Tx) -> list[Any]:
     return await tx.all("SELECT * FROM unrouted_deliveries()")
 
 
+async def hold(tx: Tx, ids: Collection[UUID]) -> list[UUID]:
+    """Keeps deliveries' campaigns where they are until this transaction ends, and returns those that are still ours.
+
+    The others go to the workspace that has their campaign by now. Call it before anything else is locked.
+    """
+    found: list[UUID] = await tx.value("SELECT hold_deliveries($1)", list(ids))
+    return found
+
+
 async def load(tx: Tx, ids: Collection[UUID]) -> list[Loaded]:
     """Returns deliveries of the workspace, in the order they came in."""
     rows = await tx.all(

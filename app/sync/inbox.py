@@ -100,7 +100,8 @@ class _Batch:
 
 async def _apply(db: Database, tenant: Tenant, ids: Sequence[UUID], fingerprint: Fingerprint) -> None:
     async with db.transaction(tenant) as tx:
-        batch = await _read(tx, await deliveries.load(tx, ids), fingerprint)
+        ours = await deliveries.hold(tx, ids)
+        batch = await _read(tx, await deliveries.load(tx, ours), fingerprint)
         found = await recipients.find(tx, (a for d, _, e in batch.read for a in _addresses(d, e)))
         locked = await leads.lock(tx, found.values())
         if any(stored.merged_into for stored in locked.values()) or len(locked) < len(set(found.values())):

@@ -120,12 +120,40 @@ BEGIN{OPERATORS_ONLY}
         WHERE c.account_id = p_account AND c.workspace_id = former AND k.workspace_id = c.workspace_id
         AND k.connection_id = c.id AND k.gone_at IS NULL AND split_part(k.remote_key, '/', 1) = p_campaign;
     GET DIAGNOSTICS ended = ROW_COUNT;
+    UPDATE outreach_request q SET state = 'failed', next_attempt_at = NULL, finished_at = p_now,
+        error = 'The campaign is no longer this workspace''s.'
+        FROM link k JOIN connection c ON c.workspace_id = k.workspace_id AND c.id = k.connection_id
+        WHERE q.workspace_id = former AND q.state IN ('queued', 'sent') AND k.workspace_id = q.workspace_id
+        AND k.id = q.link_id AND c.account_id = p_account AND split_part(k.remote_key, '/', 1) = p_campaign;
+    -- what was not yet looked at goes where the campaign goes
+    UPDATE webhook_delivery d SET workspace_id = p_workspace, attempts = 0, next_attempt_at = NULL,
+        state = CASE WHEN p_workspace IS NULL THEN 'unrouted' ELSE 'received' END
+        WHERE d.workspace_id = former AND d.account_id = p_account AND d.campaign_id = p_campaign
+        AND d.state = 'received';
     INSERT INTO audit (workspace_id, id, actor, action, detail, at)
         SELECT told.workspace_id, told.id, p_actor, told.action,
             jsonb_build_object('account_id', p_account, 'campaign_id', p_campaign), p_now
         FROM (VALUES (p_workspace, p_ids[1], 'campaign.assigned'), (former, p_ids[2], 'campaign.taken'))
             AS told(workspace_id, id, action)
         WHERE told.workspace_id IS NOT NULL;
+END $$"""
+
+# Whoever applies deliveries keeps their campaigns from being moved meanwhile; those of a campaign that is no longer
+# this workspace's go to whose it is.
+HOLD = f"""
+CREATE FUNCTION hold_deliveries(p_ids uuid[]) RETURNS uuid[] LANGUAGE plpgsql {SECURE}
+DECLARE
+    mine uuid := {WORKSPACE};
+BEGIN
+    PERFORM FROM provider_account a WHERE a.id IN (SELECT d.account_id FROM webhook_delivery d WHERE d.id = ANY(p_ids))
+        ORDER BY a.id FOR KEY SHARE;
+    UPDATE webhook_delivery d SET workspace_id = o.owner, attempts = 0, next_attempt_at = NULL, reason = NULL,
+        state = CASE WHEN o.owner IS NULL THEN 'unrouted' ELSE 'received' END
+        FROM (SELECT w.id, campaign_owner(w.account_id, w.campaign_id) AS owner FROM webhook_delivery w
+            WHERE w.id = ANY(p_ids) AND w.account_id IS NOT NULL) o
+        WHERE d.id = o.id AND d.workspace_id = mine AND d.state IN ('received', 'parked')
+        AND o.owner IS DISTINCT FROM mine;
+    RETURN ARRAY(SELECT d.id FROM webhook_delivery d WHERE d.id = ANY(p_ids) AND d.workspace_id = mine);
 END $$"""
 
 LIST_ACCOUNTS = f"""
@@ -174,6 +202,7 @@ FUNCTIONS = {
     "readable_campaigns(uuid)": READABLE,
     "campaign_owner(uuid, text)": OWNER,
     "assign_campaign(uuid, text, uuid, text, uuid[], timestamptz)": ASSIGN,
+    "hold_deliveries(uuid[])": HOLD,
     "list_accounts()": LIST_ACCOUNTS,
     "account_secret(uuid)": ACCOUNT_SECRET,
     "list_assignments(uuid)": LIST_ASSIGNMENTS,

@@ -75,7 +75,7 @@ def test_the_roles_are_what_the_product_says() -> None:
             assert "viewer" not in roles, path
         if path.startswith("/api/admin/") and not path.startswith("/api/admin/sync"):
             assert "member" not in roles, path
-        if path.startswith("/api/admin/workspaces"):
+        if path.startswith(("/api/admin/workspaces", "/api/admin/accounts")):
             assert roles == {"operator"}
 
 

@@ -15,6 +15,7 @@ import pytest
 from fastapi import FastAPI
 
 from app.db import reviews, runs, tables
+from app.db.ids import new_id
 from app.db.session import Tenant
 from tests.api.conftest import ROLES, Clients, browser
 from tests.api.test_access import KEYED, OPERATIONS, call
@@ -24,7 +25,10 @@ CANARY = "kanarie4711"
 #: Names in a path that hold no id.
 WORDS = {"name": f"{CANARY}-campaign"}
 #: Fields of a body that hold an id, and what of.
-IN_BODIES = {"id": "lead_id", "lead_ids": "lead_id", "other": "other_id", "connection": "connection_id"}
+IN_BODIES = {
+    "id": "lead_id", "lead_ids": "lead_id", "other": "other_id", "connection": "connection_id",
+    "workspace_id": "workspace_id",
+}  # fmt: skip
 _ID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 #: From the beginning of time.
 EVERYTHING = f"0.{UUID(int=0).hex}"
@@ -88,10 +92,16 @@ async def theirs(others: Clients, wanted: dict[str, Any]) -> Theirs:
             await reviews.put(tx, kind, {"local": CANARY}, lead_id=UUID(lead), field="title")
         await reviews.put(tx, "plan", {"digest": CANARY}, connection_id=UUID(connection))
         items = await reviews.page(tx, ["conflict", "candidate", "quarantine", "plan"], ["open"], 10)
+        account = await tx.value("SELECT account_id FROM connection WHERE id = $1", UUID(connection))
+        campaign = new_id()
+        await tx.run(
+            "INSERT INTO campaign (workspace_id, id, connection_id, remote_id, name) VALUES ($1, $2, $3, $4, $4)",
+            others.workspace_id, campaign, UUID(connection), CANARY,
+        )  # fmt: skip
     return Theirs({
         "lead_id": [lead, deleted], "connection_id": [connection], "key_id": [key], "user_id": [user],
         "run_id": [str(run)], "item_id": [str(item["id"]) for item in items],
-        "workspace_id": [str(others.workspace_id)],
+        "workspace_id": [str(others.workspace_id)], "account_id": [str(account)], "campaign_id": [str(campaign)],
         # the same by the names that queries have for them
         "connection": [connection],
         # a lead that no path names
@@ -125,8 +135,8 @@ def queries(theirs: Theirs, operation: dict[str, Any]) -> dict[str, str]:
 
 
 def own_business(role: str, path: str) -> bool:
-    """Operators see to the workspaces themselves."""
-    return role == "operator" and path.startswith("/api/admin/workspaces")
+    """Operators see to the workspaces and the accounts themselves."""
+    return role == "operator" and path.startswith(("/api/admin/workspaces", "/api/admin/accounts"))
 
 
 @pytest.fixture(params=[*ROLES, "none"])

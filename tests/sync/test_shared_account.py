@@ -14,7 +14,7 @@ import pytest
 from app.db import accounts, deliveries
 from app.db.session import Database, Tenant
 from app.lab.world import World, make
-from app.sync import adjust
+from app.sync import adjust, inbox, write_back
 from tests.sync.conftest import KEY, Bench
 
 ALL = {"campaign_ids": None, "pacing_seconds": 0}
@@ -312,3 +312,43 @@ async def test_deliveries_go_where_their_campaign_is_read_and_wait_where_it_wait
     await assign(bench, bench.campaigns[0], None)
     # one workspace uses it and nothing is assigned, but it has been shared
     assert await delivered(3) is None
+
+
+async def test_what_was_not_applied_or_sent_before_a_campaign_moved_goes_with_it_or_ends(bench: Bench) -> None:
+    await bench.instantly()
+    lead(bench, 0, "a@x.test")
+    await reads(bench.world)
+    second = await joins(bench)
+    db, campaign = bench.world.runtime.db, bench.campaigns[0].id
+    fingerprint = bench.world.runtime.vault.address
+
+    async def delivered(number: int) -> UUID:
+        said = {"event_type": "reply_received", "campaign_id": campaign, "lead_email": "a@x.test", "n": number}
+        row = deliveries.delivery(
+            orjson.dumps(said), fingerprint=fingerprint, account_id=await account_of(bench), via="log"
+        )
+        (kept,) = await deliveries.store(db, [row])
+        assert kept is not None
+        return kept.id
+
+    early, late = await delivered(1), await delivered(2)
+    async with db.transaction(bench.world.tenant) as tx:
+        assert len(
+            await write_back.ask(tx, await tx.value("SELECT id FROM lead"), "remove", campaign_id=None, actor="x")
+        )
+        # a delivery that was being stored while the campaign moved
+        await tx.run("UPDATE webhook_delivery SET state = 'parked' WHERE id = $1", late)
+    await assign(bench, bench.campaigns[0], second)
+    async with db.transaction(bench.world.tenant) as tx:
+        await tx.run("UPDATE webhook_delivery SET state = 'received' WHERE id = $1", late)
+
+    await inbox.apply(db, bench.world.tenant, [early, late], fingerprint=fingerprint)
+    await bench.world.settle()
+
+    assert await bench.value("SELECT status FROM lead") == "new"
+    assert await bench.value("SELECT state || ': ' || error FROM outreach_request") == (
+        "failed: The campaign is no longer this workspace's."
+    )
+    assert "a@x.test" in {row.email for row in bench.world.instantly.store.leads.values()}
+    await inbox.apply(db, second.tenant, [early, late], fingerprint=fingerprint)
+    assert await value(second, "SELECT status FROM lead") == "replied"
