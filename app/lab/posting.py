@@ -18,7 +18,7 @@ def posting(client: httpx.AsyncClient) -> Sender:
             answer = await client.post(url, headers=dict(headers), content=body, timeout=timeout)
         except httpx.TimeoutException as exc:
             raise TimeoutError from exc
-        except (httpx.TransportError, httpx.InvalidURL) as exc:
+        except (httpx.TransportError, httpx.InvalidURL, UnicodeError) as exc:
             raise ConnectionError(str(exc) or type(exc).__name__) from exc
         return answer.status_code
 

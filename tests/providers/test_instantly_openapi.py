@@ -153,6 +153,7 @@ async def use_the_sandbox(spoken: Spoken) -> None:
     await spoken.world.deliveries.deliver_due()
     lead, mail = next(iter(store.leads)), next(iter(store.mails))
     row = next(iter(spoken.world.deliveries.log.rows))
+    blocked = store.block("acme.example")
     unknown = "00000000-0000-4000-8000-000000000000"
     async with spoken.http() as http:
         for path in (
@@ -165,6 +166,7 @@ async def use_the_sandbox(spoken: Spoken) -> None:
             *(f"leads/{lead}", "emails?limit=100", f"emails/{mail}", "lead-labels?interest_status=negative"),
             *("webhooks", "webhooks/event-types", f"webhooks/{hook.id}", f"webhook-events/{row}"),
             *("webhook-events?limit=100", "webhook-events?success=false&from=2026-03-01&to=2026-03-02"),
+            *("block-lists-entries", f"block-lists-entries/{blocked.id}", "block-lists-entries?domains_only=true"),
             *("webhook-events/summary", "webhook-events/summary-by-date?from=2026-01-01"),
         ):
             assert (await http.get(path)).status_code == 200, path
@@ -191,6 +193,10 @@ async def use_the_sandbox(spoken: Spoken) -> None:
             (200, "GET", f"background-jobs/{moved.json()['id']}", None),
             (404, "GET", f"background-jobs/{'0' * 24}", None),
             (200, "PATCH", f"webhooks/{made['id']}", {"name": "x", "event_type": "reply_received"}),
+            (200, "POST", "block-lists-entries", {"bl_value": "x@y.test"}),
+            (400, "POST", "block-lists-entries", {}),
+            (200, "DELETE", f"block-lists-entries/{blocked.id}", None),
+            (404, "DELETE", f"block-lists-entries/{blocked.id}", None),
             (400, "POST", "webhooks", {}),
             (400, "POST", "webhooks", {"target_hook_url": "x"}),
             (200, "POST", f"webhooks/{made['id']}/test", None),

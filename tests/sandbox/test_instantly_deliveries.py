@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Mapping
 from typing import Any
 
 import httpx
@@ -153,6 +154,28 @@ async def test_what_happens_while_a_webhook_is_disabled_is_logged_or_not(
     assert (shown["hooks"][0]["status"], enabled["hooks"][0]["status"], receiver.calls) == (-1, 1, [])
     assert [(row["success"], row["payload"]["event_type"]) for row in rows] == [(False, "email_opened")] * is_logged
     assert (await api.post("/_sandbox/hooks", json={"disable": "unknown"})).status_code == 404
+
+
+async def test_deliveries_may_be_under_way_at_once(
+    world: InstantlySandbox, receiver: Receiver, hook: Hook, lead: str
+) -> None:
+    world.switches.delivery_concurrency = 3
+    most = under_way = 0
+
+    async def slow(url: str, headers: Mapping[str, str], body: bytes, timeout: float) -> int:
+        nonlocal most, under_way
+        under_way += 1
+        most = max(most, under_way)
+        await asyncio.sleep(0)
+        under_way -= 1
+        return await receiver(url, headers, body, timeout)
+
+    world.deliveries.sender = slow
+    for _ in range(7):
+        world.store.open(lead)
+
+    assert await world.deliveries.deliver_due() == 7
+    assert (most, len(world.deliveries.log.rows)) == (3, 7)
 
 
 async def test_a_deleted_webhook_gets_nothing_more(

@@ -270,3 +270,36 @@ async def test_an_interest_written_through_the_api_is_told_once_it_is_true(
     assert [(p["event_type"], p["timestamp"]) for p in receiver.payloads] == [
         ("lead_meeting_booked", "2026-11-02T09:00:05.000Z")
     ]
+
+
+async def test_payloads_nobody_captured_may_be_bare(
+    api: httpx.AsyncClient, world: InstantlySandbox, campaign: str, receiver: Receiver
+) -> None:
+    world.switches.bare_payloads = ("email_opened",)
+    await register(api)
+    lead = world.store.add_lead(campaign, email="ada@acme.test", payload={"Tier": "A"}).id
+    world.store.open(lead)
+    await world.deliveries.deliver_due()
+
+    (told,) = receiver.payloads
+
+    documented = {"timestamp", "event_type", "workspace", "campaign_id", "campaign_name", "lead_email", "email"}
+    given = {"firstName", "lastName", "companyName", "phone", "website", "personalization", "Tier"}
+    assert set(told) == documented | given
+
+
+@pytest.mark.parametrize("is_answered", [False, True])
+async def test_the_email_id_of_a_reply_is_the_reply_or_the_mail_it_answers(
+    api: httpx.AsyncClient, world: InstantlySandbox, campaign: str, receiver: Receiver, is_answered: bool
+) -> None:
+    world.switches.email_id_is_answered_mail, world.switches.sent_email_id = is_answered, True
+    await register(api)
+    lead = world.store.add_lead(campaign, email="ada@acme.test").id
+    world.store.send(lead)
+    world.store.reply(lead)
+    await world.deliveries.deliver_due()
+
+    sent, reply = receiver.payloads
+
+    assert (sent["email_id"] == reply["email_id"]) is is_answered
+    assert world.store.mails[reply["email_id"]].ue_type == (1 if is_answered else 2)

@@ -350,6 +350,40 @@ async def test_mails_show_mailbox_step_and_label_but_no_lead_id(
     assert (await api.get(f"/api/v2/emails/{reply['id']}")).json() == reply
 
 
+async def test_who_is_on_the_block_list_is_skipped(
+    api: httpx.AsyncClient, world: InstantlySandbox, campaign: str
+) -> None:
+    url, store = "/api/v2/block-lists-entries", world.store
+    made = [(await api.post(url, json={"bl_value": value})).json() for value in ("acme.test", "Cy@x.test")]
+    leads = [store.add_lead(campaign, email=email).id for email in ("Ada@ACME.test", "cy@X.test", "bob@x.test")]
+    for lead in leads:
+        store.send(lead)
+
+    assert [store.leads[lead].status for lead in leads] == [-3, -3, 1]
+    assert [entry["is_domain"] for entry in made] == [True, False]
+    assert made[0] == (await api.post(url, json={"bl_value": "ACME.test"})).json()
+    assert made == (await api.get(url)).json()["items"]
+    assert made[:1] == (await api.get(url, params={"domains_only": "true", "search": "acme"})).json()["items"]
+    assert made[0] == (await api.delete(f"{url}/{made[0]['id']}")).json()
+    assert (await api.get(f"{url}/{made[0]['id']}")).status_code == 404
+
+
+async def test_uncertain_facts_of_leads_can_be_the_other_way_round(
+    api: httpx.AsyncClient, world: InstantlySandbox, campaign: str, clock: StillClock
+) -> None:
+    switches, store = world.switches, world.store
+    switches.ordered_ids, switches.every_engagement_touches, switches.contacted_from_mailbox = False, True, True
+    lead = store.add_lead(campaign, email="ada@acme.test")
+    store.send(lead.id)
+    clock.advance(60)
+    store.open(lead.id)
+
+    assert lead.id[14] == "4"
+    assert (lead.last_contacted_from, lead.timestamp_last_touch) == ("max@sender.test", lead.timestamp_last_open)
+    switches.refuse_httpx = True
+    assert (await api.get("/api/v2/campaigns", headers={"User-Agent": "python-httpx/0.28"})).status_code == 403
+
+
 async def test_analytics_are_empty_before_the_first_send(
     api: httpx.AsyncClient, world: InstantlySandbox, campaign: str
 ) -> None:

@@ -171,7 +171,10 @@ class Deliveries:
 
     async def _attempt(self, delivery: Delivery) -> Outcome:
         hook, started = delivery.hook, self._store.now()
-        headers, body = _HEADERS | (hook.headers or {}), orjson.dumps(delivery.payload)
+        own = hook.headers or {}
+        taken = {name.lower() for name in own}
+        headers = {name: value for name, value in _HEADERS.items() if name not in taken} | own
+        body = orjson.dumps(delivery.payload)
         status, error = None, None
         try:
             status = await self.sender(hook.target_hook_url, headers, body, self._store.switches.delivery_timeout)

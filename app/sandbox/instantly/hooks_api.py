@@ -1,4 +1,4 @@
-"""`/webhooks`, `/webhook-events` and `/lead-labels` over HTTP (sections 2.3, 5.1 and 5.6 of the fact sheet)."""
+"""`/webhooks` and `/webhook-events` over HTTP (sections 5.1 and 5.6 of the fact sheet)."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from app.sandbox.instantly.delivery_log import Row
 from app.sandbox.instantly.hooks import Hook
 from app.sandbox.instantly.listing import page, page_size
 from app.sandbox.instantly.payloads import SUBSCRIPTIONS
-from app.sandbox.instantly.records import Json, Label
+from app.sandbox.instantly.records import Json
 from app.sandbox.instantly.store import Store
 from app.sandbox.instantly.wire import Asked, Endpoint, Refusal, checked, flag, known, whole
 
@@ -130,29 +130,6 @@ def log_endpoints(store: Store, deliveries: Deliveries) -> list[Endpoint]:
         ("GET", "/webhook-events/summary-by-date", scope, by_date),
         ("GET", "/webhook-events/{id}", scope, one),
     ]
-
-
-def label_endpoints(store: Store) -> list[Endpoint]:
-    """Returns the endpoint that lists the workspace's own labels; its cursor is a time."""
-
-    def every(asked: Asked) -> Response:
-        query, after = asked.query, asked.query.get("starting_after")
-        search, interest = query.get("search", "").lower(), query.get("interest_status")
-        found = (
-            label
-            for label in store.labels.values()
-            if (after is None or label.timestamp_created > after)
-            and search in label.label.lower()
-            and interest in (None, label.interest_status_label)
-        )
-        size = page_size(whole(query.get("limit")), store.switches, "querystring")
-        return json_response(
-            page(
-                found, Label.render, lambda row: row.timestamp_created, size=size, after=after, switches=store.switches
-            )
-        )
-
-    return [("GET", "/lead-labels", "lead-labels:read", every)]
 
 
 def _page(store: Store, asked: Asked, found: Iterator[T], render: Callable[[T], Json]) -> Response:

@@ -101,7 +101,17 @@ def payload(event: str, deed: Deed, store: Store) -> Json:
         "campaign_name": campaign.name,
     }
     if lead is None:
-        return told | ({"email_account": deed.account} if deed.account else {}) | {"campaign": campaign.id}
+        return told | ({"email_account": deed.account} if deed.account else {}) | {"campaign": deed.campaign}
+    given = _given(lead)
+    if event not in store.switches.bare_payloads:
+        told |= _details(deed, store, lead)
+    told |= {"lead_email": lead.email, "email": lead.email}
+    return told | given if store.switches.custom_variables_win else given | told
+
+
+def _details(deed: Deed, store: Store, lead: Lead) -> Json:
+    """Returns what payloads that were captured have beside what is documented for all of them."""
+    told: Json = {"campaign": deed.campaign}
     is_reply = deed.kind in ("replied", "replied_automatically")
     told["unibox_url"] = _unibox(store, lead) if is_reply else None
     if deed.kind != "labelled" or not store.switches.labels_lack_account:
@@ -114,11 +124,9 @@ def payload(event: str, deed: Deed, store: Store) -> Json:
         told |= _sent(store.mails[deed.mail])
     if (is_reply or deed.kind == "labelled") and lead.last_reply:
         told |= _reply(store.mails[lead.last_reply], store.mailbox(lead))
-    if is_reply and deed.mail:
-        told["email_id"] = deed.mail
-    told |= {"lead_email": lead.email, "email": lead.email, "campaign": campaign.id}
-    given = _given(lead)
-    return told | given if store.switches.custom_variables_win else given | told
+    if is_reply or (deed.kind == "sent" and store.switches.sent_email_id):
+        told["email_id"] = lead.last_sent if is_reply and store.switches.email_id_is_answered_mail else deed.mail
+    return told
 
 
 def trial(event: str, at: datetime, workspace_id: str) -> Json:

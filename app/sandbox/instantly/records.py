@@ -86,6 +86,7 @@ class Lead:
     sent_variant: int = 0
     thread_id: str | None = None
     last_mail: str | None = None
+    last_sent: str | None = None
     last_reply: str | None = None
 
     def render(self, *, omit_nulls: bool = True) -> Json:
@@ -101,7 +102,7 @@ class Lead:
         return {key: value for name, key in PAYLOAD_KEYS.items() if (value := getattr(self, name))} | self.custom
 
 
-_HIDDEN = {"custom", "sent_step", "sent_variant", "thread_id", "last_mail", "last_reply"}
+_HIDDEN = {"custom", "sent_step", "sent_variant", "thread_id", "last_mail", "last_sent", "last_reply"}
 _LEAD_FIELDS = tuple(f.name for f in fields(Lead) if f.name not in _HIDDEN)
 
 
@@ -231,6 +232,24 @@ class Label:
     def render(self) -> Json:
         """Returns the label as REST shows it."""
         return {name: getattr(self, name) for name in self.__slots__}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Blocked:
+    """An address or a domain nobody is to be written to."""
+
+    id: str
+    timestamp_created: str
+    organization_id: str
+    bl_value: str
+
+    @property
+    def is_domain(self) -> bool:
+        return "@" not in self.bl_value
+
+    def render(self) -> Json:
+        """Returns the entry as REST shows it."""
+        return {name: getattr(self, name) for name in self.__slots__} | {"is_domain": self.is_domain}
 
 
 @dataclass(slots=True, kw_only=True)

@@ -18,7 +18,8 @@ from app.sandbox.instantly.acting import act_route, correct_route, day_route, ho
 from app.sandbox.instantly.analytics import Analytics
 from app.sandbox.instantly.analytics_api import analytics_endpoints
 from app.sandbox.instantly.deliveries import Deliveries, Sender
-from app.sandbox.instantly.hooks_api import hook_endpoints, label_endpoints, log_endpoints
+from app.sandbox.instantly.hooks_api import hook_endpoints, log_endpoints
+from app.sandbox.instantly.kept_api import block_endpoints, label_endpoints
 from app.sandbox.instantly.limits import Limits
 from app.sandbox.instantly.listing import page, page_size, select_leads, select_mails
 from app.sandbox.instantly.records import Campaign, Json, Lead, stamp
@@ -66,6 +67,7 @@ class InstantlySandbox:
             *hook_endpoints(self.store, self.deliveries),
             *log_endpoints(self.store, self.deliveries),
             *label_endpoints(self.store),
+            *block_endpoints(self.store),
         ]
         api = _Api(self.store, further, Limits(self.sandbox.clock)).routes()
         #: (method, path) of everything Instantly's clients can call
@@ -115,7 +117,7 @@ class _Api:
     def _guarded(self, scope: str, answer: Answer) -> Handler:
         async def handle(request: Request) -> Response:
             self._store.settle()
-            if self._store.switches.refuse_urllib and "Python-urllib" in request.headers.get("user-agent", ""):
+            if self._is_unwelcome(request.headers.get("user-agent", "")):
                 return Response("<html><title>403 Forbidden</title></html>", 403, media_type="text/html")
             self._authorize(request, scope)
             self._admit(request)
@@ -123,6 +125,12 @@ class _Api:
             return answered if isinstance(answered, Response) else await answered
 
         return handle
+
+    def _is_unwelcome(self, agent: str) -> bool:
+        switches = self._store.switches
+        return (switches.refuse_urllib and "Python-urllib" in agent) or (
+            switches.refuse_httpx and "python-httpx" in agent
+        )
 
     def _authorize(self, request: Request, scope: str) -> None:
         header = request.headers.get("authorization")

@@ -36,13 +36,17 @@ class Store(Workspace):
     # -- leads, as sending and prospects change them
 
     def send(self, lead_id: str, *, step: int = 0, variant: int = 0, at: datetime | None = None) -> Lead:
-        """Sends step `step` (from 0); the last step of the sequence completes the lead."""
+        """Sends step `step` (from 0); the last of the sequence completes the lead, and a blocked one is skipped."""
         lead = self.leads[lead_id]
+        if self.is_blocked(lead.email):
+            lead.status = -3
+            return lead
         campaign = self.campaigns.get(lead.campaign or "")
         at, moment = self._engage(lead, at)
         lead.sent_step, lead.sent_variant = step, variant
         lead.timestamp_last_contact = lead.timestamp_last_touch = lead.last_step_timestamp_executed = moment
-        lead.last_contacted_from, lead.last_step_from = "email", "campaign"
+        lead.last_step_from = "campaign"
+        lead.last_contacted_from = self.mailbox(lead) if self.switches.contacted_from_mailbox else "email"
         if campaign is not None:
             campaign.sent += 1
             lead.last_step_id = campaign.steps[step] if step < len(campaign.steps) else None
@@ -51,6 +55,7 @@ class Store(Workspace):
             lead.status_summary = {"lastStep": executed}
         lead.thread_id = lead.thread_id or self._ids.new(at)
         mail = self._mail(lead, at, ue_type=1, text=f"Hi {lead.first_name or 'there'}, a question.")
+        lead.last_sent = mail.id
         self.tell("sent", lead, at, mail=mail.id)
         if campaign is not None and step == len(campaign.steps) - 1 and lead.status == 1:
             self._complete(lead, at)
@@ -188,6 +193,8 @@ class Store(Workspace):
         moment = stamp(at)
         if self.switches.engagement_bumps_updated:
             lead.timestamp_updated = moment
+        if self.switches.every_engagement_touches:
+            lead.timestamp_last_touch = moment
         return at, moment
 
     def _mail(

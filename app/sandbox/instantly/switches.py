@@ -26,6 +26,8 @@ class Switches:
     empty_json_trap: bool = True
     #: the edge answers 403 in HTML to Python-urllib's own User-Agent (1.1)
     refuse_urllib: bool = False
+    #: it does so to httpx's own as well (1.1: untested)
+    refuse_httpx: bool = False
     #: 100 calls a second, 6,000 a minute and 20 a minute on `/emails` (1.3)
     rate_limits: bool = True
     #: a 429 says how long to wait (1.3: documented for OAuth only)
@@ -38,6 +40,12 @@ class Switches:
     edit_bumps_updated: bool = True
     #: a change of the interest status moves `timestamp_updated` (9)
     interest_bumps_updated: bool = False
+    #: every engagement moves `timestamp_last_touch`; off: sends alone (2.1, 9)
+    every_engagement_touches: bool = False
+    #: `last_contacted_from` is the sending mailbox; off: the word "email" (2.1)
+    contacted_from_mailbox: bool = False
+    #: new leads have ids that are ordered by time; off: they land anywhere in a listing (1.5, 9)
+    ordered_ids: bool = True
     #: `status_summary` stays `{}` on leads that were contacted (2.1)
     empty_status_summary: bool = True
     #: `/leads/list` obeys `interest_status` (2.4: in the text, not in the schema)
@@ -82,6 +90,12 @@ class Switches:
     label_lag: float = 5.0
     #: `lead_*` events have no `email_account` (5.4)
     labels_lack_account: bool = True
+    #: event types whose payload has only what is documented for all of them, and the lead's data (5.3, 5.4)
+    bare_payloads: tuple[str, ...] = ()
+    #: `email_id` of a reply is the mail it answers; off: the reply itself (5.4)
+    email_id_is_answered_mail: bool = False
+    #: `email_sent` has an `email_id` too (5.3; 5.4 did not see one)
+    sent_email_id: bool = False
     #: a custom variable named like a key of the payload takes its place (5.4)
     custom_variables_win: bool = True
     #: seconds a delivery waits at least, and at random on top of that, which changes the order (5.5)

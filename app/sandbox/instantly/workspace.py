@@ -9,7 +9,7 @@ from typing import Any
 from app.sandbox.core import Sandbox
 from app.sandbox.instantly.deeds import Deed, Kind
 from app.sandbox.instantly.ids import Ids
-from app.sandbox.instantly.records import EDITABLE, Campaign, Json, Label, Lead, Mail, stamp
+from app.sandbox.instantly.records import EDITABLE, Blocked, Campaign, Json, Label, Lead, Mail, stamp
 from app.sandbox.instantly.shelves import Shelf, SortedKeys
 from app.sandbox.instantly.switches import Switches
 
@@ -34,6 +34,7 @@ class Workspace:
         self.campaigns: dict[str, Campaign] = {}
         self.leads: dict[str, Lead] = {}
         self.labels: dict[str, Label] = {}
+        self.blocked: dict[str, Blocked] = {}
         self.mails: dict[str, Mail] = {}
         #: (time, id) of every mail
         self.mail_order: SortedKeys[tuple[str, str]] = SortedKeys()
@@ -103,6 +104,24 @@ class Workspace:
         self.labels[label.id] = label
         return label
 
+    def block(self, value: str) -> Blocked:
+        """Puts an address or a domain on the block list; one that is there already is returned as it is."""
+        known = next((entry for entry in self.blocked.values() if entry.bl_value.lower() == value.lower()), None)
+        if known is not None:
+            return known
+        at = self.now()
+        entry = Blocked(
+            id=self._ids.new(at), timestamp_created=stamp(at), organization_id=self.workspace_id, bl_value=value
+        )
+        self.blocked[entry.id] = entry
+        return entry
+
+    def is_blocked(self, email: str | None) -> bool:
+        """Tells whether an address, or its domain, is on the block list."""
+        address = (email or "").lower()
+        wanted = {address, address.rpartition("@")[2]}
+        return any(entry.bl_value.lower() in wanted for entry in self.blocked.values())
+
     def shelf_of(self, campaign_id: str | None) -> Shelf:
         """Returns the leads of a campaign (None: of no campaign); an unknown one has none."""
         return self._shelves.get(campaign_id) or Shelf()
@@ -141,7 +160,7 @@ class Workspace:
         _refuse_unknown(given)
         at = at or self.now()
         lead = Lead(
-            id=self._ids.old() if old_id else self._ids.new(at),
+            id=self._ids.old() if old_id or not self.switches.ordered_ids else self._ids.new(at),
             timestamp_created=stamp(at),
             timestamp_updated=stamp(at),
             organization=self.workspace_id,
