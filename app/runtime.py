@@ -22,6 +22,8 @@ from app.domain.mapping import CRM_ID, MODIFIED, MappingTable
 from app.providers.airtable import Airtable
 from app.providers.base import Clock, Column, Limiter, Provider, Record
 from app.providers.instantly import Instantly
+from app.providers.instantly_campaigns import InstantlyCampaigns
+from app.providers.instantly_funnel import PACING
 from app.providers.instantly_rows import InstantlyRows
 from app.providers.outreach import RemoteCampaign
 from app.settings import Settings
@@ -125,7 +127,7 @@ class Runtime:
                 limiter=self.limiter,
                 clock=self.clock,
                 rng=self.rng,
-                pacing_seconds=float(str(config.get("pacing_seconds", 0.5))),
+                pacing_seconds=_pacing(config),
                 on_call=on_call,
             )
         modified = table.pseudo.get(MODIFIED)
@@ -146,6 +148,7 @@ class Runtime:
 
     def _adapt(self, connection: Stored, provider: Provider) -> Adapter:
         if isinstance(provider, Instantly):
+            pacing = _pacing(connection.config)
             return Adapter(
                 provider=provider,
                 observe=_observe_instantly,
@@ -153,6 +156,8 @@ class Runtime:
                 fingerprint=self.vault.address,
                 many_per_lead=True,
                 rows=InstantlyRows(provider.funnel),
+                campaigns=InstantlyCampaigns(provider, clock=self.clock, pacing_seconds=pacing),
+                namespace=instantly_words.namespace,
             )
         table = connection.table
         return Adapter(
@@ -160,6 +165,10 @@ class Runtime:
             observe=lambda record: _observe_airtable(table, record),
             fingerprint=self.vault.address,
         )
+
+
+def _pacing(config: Mapping[str, object]) -> float:
+    return float(str(config.get("pacing_seconds", PACING)))
 
 
 def _observe_airtable(table: MappingTable, record: Record) -> links.Observation:
@@ -256,7 +265,7 @@ async def campaigns_of(runtime: Runtime, kind: str, sealed: bytes) -> list[Remot
     no_mapping = MappingTable(version=1, fields={}, pseudo={})
     provider = runtime.provider(kind, {"campaign_ids": None}, runtime.vault.open(sealed), no_mapping)
     assert isinstance(provider, Instantly)
-    return [RemoteCampaign(**campaign) for campaign in await provider.campaigns()]
+    return await InstantlyCampaigns(provider, clock=runtime.clock).campaigns()
 
 
 def target_of(kind: str, config: Mapping[str, Any], secret_fingerprint: str) -> str:

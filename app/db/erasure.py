@@ -29,7 +29,9 @@ KEPT: Final = {
     "api_key": "name prefix hash role acts_for",
     "app_user": "email role",
     "audit": "actor action detail",
-    "campaign": "remote_id name",
+    "campaign": "remote_id name namespace counts scanned_counts analysed_counts",
+    # numbers
+    "campaign_overview": "counts",
     "campaign_assignment": "campaign_id",
     "connection": (
         "provider name target config mapping conflict_strategy create_policy thresholds state reason lease_owner"
@@ -40,7 +42,7 @@ KEPT: Final = {
     # an offset and the provider's clock
     "stream_cursor": "stream position progress",
     "suppression": "email_hash scope reason",
-    # of tables only, whose keys are Airtable's own
+    # the providers' own ids
     "sweep_seen": "remote_key",
     "sync_run": "kind trigger state stage options counters progress error requested_by",
     "workspace": "name settings",

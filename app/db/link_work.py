@@ -235,14 +235,15 @@ def _time(text: str | None) -> datetime | None:
     return None if text is None else datetime.fromisoformat(text)
 
 
-async def mark_gone(tx: Tx, link_ids: Sequence[UUID]) -> None:
-    """Ends links whose records are no longer there."""
+async def mark_gone(tx: Tx, link_ids: Sequence[UUID], *, speaks_again: bool) -> None:
+    """Ends links whose records are no longer there; a record that comes back has its say again, or none."""
     await tx.run(
-        "UPDATE link SET gone_at = $3, writing = false, dirty = false, push_due = false"
+        "UPDATE link SET gone_at = $3, writing = writing AND $4, dirty = false, push_due = false"
         " WHERE workspace_id = $1 AND id = ANY($2)",
         tx.workspace_id,
         list(link_ids),
         tx.now,
+        speaks_again,
     )
 
 

@@ -46,6 +46,8 @@ class StoredLink:
     error: str | None
     ended: bool
     gone: bool
+    #: since when, where it was there before
+    gone_at: datetime | None
     #: an earlier write is put off
     waits: bool
 
@@ -307,5 +309,6 @@ def _stored(row: Mapping[str, Any], connections: Mapping[UUID, Connection]) -> S
         error=row["error"],
         ended=row["ended_at"] is not None,
         gone=row["gone_at"] is not None,
+        gone_at=row["gone_at"],
         waits=row["next_attempt_at"] is not None,
     )

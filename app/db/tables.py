@@ -40,6 +40,21 @@ metadata = MetaData(
 )
 
 
+#: The counters of a day that can be added up, and those that cannot.
+DAY_SUMS = (
+    "sent",
+    "contacted",
+    "new_leads_contacted",
+    "opened",
+    "clicks",
+    "replies",
+    "replies_automatic",
+    "opportunities",
+)
+DAY_UNIQUE = ("unique_opened", "unique_clicks", "unique_replies", "unique_replies_automatic", "unique_opportunities")
+DAY_COUNTS = DAY_SUMS + DAY_UNIQUE
+
+
 def _id(name: str = "id", **options: Any) -> Column[Any]:
     return Column(name, UUID(as_uuid=True), nullable=options.pop("nullable", False), **options)
 
@@ -313,9 +328,45 @@ connection = _tenant(
 )
 
 campaign = _tenant(
-    "campaign", _id(), _id("connection_id"), _text("remote_id", null=False), _text("name", null=False),
-    Column("status", Integer), _at("seen_at", now=True), _to("connection", "connection_id"),
+    "campaign",
+    _id(),
+    _id("connection_id"),
+    _text("remote_id", null=False),
+    _text("name", null=False),
+    Column("status", Integer),
+    #: as its links carry it
+    _text("namespace", null=False, default=""),
+    #: the provider listed it then, and when it did not any more
+    _at("seen_at", now=True),
+    _at("gone_at"),
+    #: the provider's counters as they were told last; null: it told none
+    _json("counts", None),
+    #: what `counts` was, and when, at the begin of the last scan that was complete
+    _json("scanned_counts", None),
+    _at("scanned_at"),
+    #: the same for its statistics
+    _json("analysed_counts", None),
+    _at("analysed_at"),
+    _to("connection", "connection_id"),
     UniqueConstraint("workspace_id", "connection_id", "remote_id"),
+    Index(None, "workspace_id", "name", "id"),
+)
+
+#: What a campaign did on a day (UTC), as the provider counts it; unique counts count a lead once that day.
+campaign_day = _tenant(
+    "campaign_day",
+    _id("campaign_id"),
+    Column("day", Date, nullable=False),
+    *(_big(name) for name in DAY_COUNTS),
+    _at("updated_at", now=True),
+    _to("campaign", "campaign_id"),
+    key=("campaign_id", "day"),
+)
+
+#: What a campaign did in all its time, as the provider counts it; unique counts count a lead once.
+campaign_overview = _tenant(
+    "campaign_overview", _id("campaign_id"), _json("counts"), _at("updated_at", now=True),
+    _to("campaign", "campaign_id"), key=("campaign_id",),
 )  # fmt: skip
 
 #: Operator level: which workspace a campaign of a shared account belongs to.
@@ -379,6 +430,7 @@ link = _tenant(
         "remote_key",
         postgresql_where=text("dirty"),
     ),
+    Index("link_namespace_idx", "workspace_id", "connection_id", "namespace", postgresql_where=text("namespace <> ''")),
     Index("link_push_due_idx", "workspace_id", "connection_id", "id", postgresql_where=text("push_due")),
 )
 
@@ -398,6 +450,7 @@ stream_cursor = _tenant(
 )
 
 sweep_seen = _tenant(
+    # the record's id there: a key may hold an address
     "sweep_seen", _id("connection_id"), _text("remote_key", null=False),
     _to("connection", "connection_id"), key=("connection_id", "remote_key"),
 )  # fmt: skip

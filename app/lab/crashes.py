@@ -21,7 +21,7 @@ from app.domain import notes
 from app.lab import agreement
 from app.lab.simulated import PEOPLE, Crash, Simulated, simulated
 from app.sync import edit, write_back
-from app.sync.pull import STREAM
+from app.sync.job import STREAM
 
 #: What depends on when something happened, or on ids, and so differs from one telling to the next.
 VARYING = ("Last Sync", "Claimed At", "CRM ID", "Last Modified")

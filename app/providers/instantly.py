@@ -32,7 +32,7 @@ from app.providers.base import (
     Write,
 )
 from app.providers.http import OnCall
-from app.providers.instantly_funnel import API_URL, PAGE_SIZE, fitting, following, instantly_funnel
+from app.providers.instantly_funnel import API_URL, FULL_PAGES, PACING, PAGE_SIZE, fitting, following, instantly_funnel
 
 #: Characters of an e-mail address: 64 before the @, 255 after it.
 LONGEST_ADDRESS: Final = 320
@@ -60,7 +60,7 @@ class Instantly(Provider):
         clock: Clock,
         rng: random.Random,
         api_url: str = API_URL,
-        pacing_seconds: float = 0.5,
+        pacing_seconds: float = PACING,
         on_call: OnCall | None = None,
     ) -> None:
         self._campaign_ids = None if campaign_ids is None else list(campaign_ids)
@@ -86,7 +86,8 @@ class Instantly(Provider):
             for item in identified(answer.json["items"], "instantly"):
                 found[item["id"]] = {"id": item["id"], "name": item.get("name"), "status": item.get("status")}
             after = following(answer, after)
-            if after is None:
+            # asked for in every turn: the call that would only show an empty page is saved where no page ends here
+            if after is None or len(answer.json["items"]) not in FULL_PAGES:
                 return list(found.values())
 
     def start(self, mode: Mode, since: str | None = None) -> Cursor:
@@ -112,9 +113,9 @@ class Instantly(Provider):
         items = fitting(answer, lambda item: item.get("campaign") == campaign)
         further: Cursor | None = None
         if (next_page := following(answer, after)) is not None:
-            further = {"mode": cursor["mode"], "campaigns": campaigns, "after": next_page}
+            further = {"campaigns": campaigns, "after": next_page}
         elif others:
-            further = {"mode": cursor["mode"], "campaigns": others, "after": None, "is_between": True}
+            further = {"campaigns": others, "after": None, "is_between": True}
         return Page(records=[_record(item) for item in items], next=further, server_time=answer.server_time)
 
     async def read(self, remote_ids: Sequence[str]) -> list[Record]:

@@ -20,10 +20,14 @@ from app.providers.http import Funnel, OnCall
 API_URL: Final = "https://api.instantly.ai"
 #: Instantly allows 100 a second and 6,000 a minute to the whole workspace, which other tools use as well.
 WORKSPACE_RATE: Final = 30.0
+#: seconds between two campaigns, where a connection says nothing else
+PACING: Final = 0.5
 #: seconds nobody is served after a 429
 PENALTY: Final = 5.0
 #: a larger limit is answered with an empty page
 PAGE_SIZE: Final = 100
+#: a page with more to come holds as many as were asked for, or 10 where Instantly overlooked the limit
+FULL_PAGES: Final = (PAGE_SIZE, 10)
 #: the scope a call needs, by the beginning of its path
 SCOPES: Final = {
     "/leads/list": "leads:read",

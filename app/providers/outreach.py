@@ -58,6 +58,10 @@ class CampaignSource(Protocol):
         """Returns the campaign that the next page belongs to; None where nothing is left."""
         ...
 
+    async def rest(self) -> None:
+        """Waits as long as is to lie between the statistics of two campaigns."""
+        ...
+
 
 class RowWriter(Protocol):
     """What may be changed of the rows by which a provider knows a lead in its campaigns.

@@ -18,7 +18,7 @@ from app.errors import LeadkeeperError
 from app.providers.base import Column
 from app.sync import connect
 from app.sync.ask import NoSuchConnection
-from app.sync.pull import STREAM
+from app.sync.job import STREAM
 
 #: Settings whose change makes every link be judged again.
 _JUDGED_AGAIN = frozenset({"mapping", "conflict_strategy", "priority"})

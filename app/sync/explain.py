@@ -95,7 +95,7 @@ def _shown(lead: Lead, stored: StoredLink, mapped: Mapped, connection: Stored) -
 
 def _ended(stored: StoredLink) -> tuple[str, str | None] | None:
     if stored.gone:
-        return State.DIVERGED.value, "the record is no longer there"
+        return State.DIVERGED.value, f"the record is gone since {leads.instant(stored.gone_at)}"
     if stored.ended:
         return State.DIVERGED.value, "this link has ended"
     if not stored.link.writing:
@@ -159,6 +159,7 @@ async def links_of(tx: Tx, lead_id: UUID) -> list[dict[str, JSON]]:
             "error": s.error,
             "ended": s.ended,
             "gone": s.gone,
+            "gone_since": s.gone_at,
             "requests": asked.get(s.link.id, []),
         }
         for s in sorted(found, key=lambda s: s.link.order)

@@ -15,7 +15,10 @@ from app.domain.lead import Connection
 from app.domain.values import JSON
 from app.errors import LeadkeeperError
 from app.providers.base import Provider, Record
-from app.providers.outreach import RowWriter
+from app.providers.outreach import CampaignSource, RowWriter
+
+#: The stream of a connection's records.
+STREAM = "records"
 
 
 class Cancelled(LeadkeeperError):
@@ -45,6 +48,11 @@ class Adapter:
     many_per_lead: bool = False
     #: what else a provider of mail campaigns can do
     rows: RowWriter | None = None
+    #: what it can tell of campaigns, and the name their links carry, which says nothing of the provider's id
+    campaigns: CampaignSource | None = None
+    namespace: Callable[[str], str] = str
+    #: False: observations leave fields out that the records show
+    shows_all: bool = True
 
 
 @dataclass(slots=True, kw_only=True)

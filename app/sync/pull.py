@@ -15,12 +15,12 @@ from app.db.connections import StreamState
 from app.db.session import Tx
 from app.domain.values import JSON
 from app.providers.base import CursorExpired, Mode, Page, Record, Unavailable
-from app.sync.job import Job, earlier
+from app.sync import campaigns
+from app.sync.job import STREAM, Job, earlier
 
 #: Seconds two deltas overlap: a clock that went from 60 s ahead to 60 s behind, whole seconds, and a margin.
 OVERLAP = 150.0
 _RESTARTS = 3
-STREAM = "records"
 
 
 async def pull(job: Job, mode: Mode) -> Mode:
@@ -30,13 +30,16 @@ async def pull(job: Job, mode: Mode) -> Mode:
     """
     async with job.db.transaction(job.tenant) as tx:
         state = await connections.stream(tx, job.id, STREAM)
-        if state.position is None or (mode == "full" and state.progress.get("mode") != "full"):
-            state = await _begin(tx, job, state, mode)
         # what a page shows is at least as new as the end of the transaction before its call
         started = tx.now
+    begins = state.position is None or (mode == "full" and state.progress.get("mode") != "full")
     restarts = 0
-    while state.position is not None:
+    while begins or state.position is not None:
         try:
+            if begins:
+                state, started = await _begin(job, state, mode)
+                begins = False
+            assert state.position is not None
             page = await job.adapter.provider.page(state.position)
         except CursorExpired:
             restarts += 1
@@ -44,37 +47,55 @@ async def pull(job: Job, mode: Mode) -> Mode:
                 raise Unavailable(
                     f"The listing of {job.connection.name} expired {restarts} times: it is tried again later."
                 ) from None
-            async with job.db.transaction(job.tenant) as tx:
-                await job.lease.fence(tx)
-                state = await _begin(tx, job, state, state.progress["mode"])
-                started = tx.now
+            mode = mode if begins else state.progress["mode"]
+            begins = True
             continue
         state, started = await _store(job, state, page, started)
     mode_read: Mode = state.progress["mode"]
     return mode_read
 
 
-async def _begin(tx: Tx, job: Job, state: StreamState, mode: Mode) -> StreamState:
+async def _begin(job: Job, state: StreamState, mode: Mode) -> tuple[StreamState, datetime]:
     """Starts a listing; one that starts again forgets what it had seen, because only a whole listing proves absence."""
     if state.watermark is None:
         mode = "full"
-    since = None if state.watermark is None else earlier(state.watermark, OVERLAP)
-    await sweeps.forget(tx, job.id)
-    begun = StreamState(
-        position=job.adapter.provider.start(mode, since), watermark=state.watermark, progress={"mode": mode}
-    )
-    await connections.move_stream(tx, job.id, STREAM, begun)
-    return begun
+    source = job.adapter.campaigns
+    if source is not None:
+        await campaigns.look(job, source)
+    async with job.db.transaction(job.tenant) as tx:
+        await job.lease.fence(tx)
+        if source is not None:
+            position = source.scan(await campaigns.due(tx, job, everything=mode == "full"))
+        else:
+            since = None if state.watermark is None else earlier(state.watermark, OVERLAP)
+            position = job.adapter.provider.start(mode, since)
+        await sweeps.forget(tx, job.id)
+        begun = StreamState(position=position, watermark=state.watermark, progress={"mode": mode})
+        await connections.move_stream(tx, job.id, STREAM, begun)
+    return begun, tx.now
 
 
 async def _store(job: Job, state: StreamState, page: Page, started: datetime) -> tuple[StreamState, datetime]:
     """Keeps one page: observations that changed, and the cursor behind them, or neither; returns also when."""
+    assert state.position is not None
     progress: dict[str, JSON] = dict(state.progress)
     progress.setdefault("server_time", page.server_time)
     progress.setdefault("began", started.isoformat())
+    ended = campaigns.Ended()
+    source = job.adapter.campaigns
+    if source is not None:
+        campaign = source.scanning(state.position)
+        if "campaign" not in progress or progress["campaign"] != campaign:
+            progress |= {"campaign": campaign, "campaign_began": started.isoformat()}
+        began = datetime.fromisoformat(progress["campaign_began"])
+        ended = await campaigns.end_of(job, source, state.position, page, began)
     async with job.db.transaction(job.tenant) as tx:
-        records = await _readable(tx, job, page.records)
+        records = await _readable(tx, job, [*page.records, *ended.elsewhere])
         await job.lease.fence(tx)
+        if source is not None or (progress["mode"] == "full" and job.connection.pushes):
+            await sweeps.saw(tx, job.id, [record.remote_id for record in page.records])
+        # locks leads, which comes before links
+        await campaigns.close(tx, job, ended)
         observations = [job.adapter.observe(record) for record in records]
         if job.adapter.many_per_lead:
             job.count("moved_there", await links.follow_moves(tx, job.id, observations))
@@ -89,8 +110,6 @@ async def _store(job: Job, state: StreamState, page: Page, started: datetime) ->
                 if (found := job.adapter.suppressed(record)) is not None
             ],
         )
-        if progress["mode"] == "full" and job.connection.pushes:
-            await sweeps.saw(tx, job.id, [o.key for o in observations])
         watermark = state.watermark
         if page.next is None:
             seen = progress["server_time"] or progress["began"]

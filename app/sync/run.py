@@ -197,7 +197,7 @@ async def full(job: Job) -> None:
 async def refresh(job: Job) -> None:
     """Reads everything, but lets only counters, status and the positive flag speak."""
     whole = job.adapter
-    job.adapter = replace(whole, observe=lambda record: _only_refreshed(whole.observe(record)))
+    job.adapter = replace(whole, observe=lambda record: _only_refreshed(whole.observe(record)), shows_all=False)
     try:
         await full(job)
     finally:

@@ -15,9 +15,8 @@ from uuid import UUID
 from app.db import connections, leads, link_work, reviews, sweeps
 from app.db.session import Tx
 from app.domain.lead import Origin
-from app.providers.base import CursorExpired
-from app.sync.job import Job, instant
-from app.sync.pull import STREAM
+from app.providers.base import CursorExpired, Record
+from app.sync.job import STREAM, Job, instant
 
 #: A sweep that misses more than this many records, and more than this share of all, waits for a person.
 MASS, MASS_SHARE = 10, 0.05
@@ -47,7 +46,7 @@ async def list_ids(job: Job) -> datetime | None:
             return None
         async with job.db.transaction(job.tenant) as tx:
             await job.lease.fence(tx)
-            await sweeps.saw(tx, job.id, [record.key for record in page.records])
+            await sweeps.saw(tx, job.id, [record.remote_id for record in page.records])
             await job.progress(tx, "sweep", done=len(page.records))
         if page.next is None:
             return began
@@ -63,7 +62,7 @@ async def sweep(job: Job, began: datetime | None = None) -> None:
     async with job.db.transaction(job.tenant) as tx:
         missing = await sweeps.missing(tx, job.id, began)
         total = await sweeps.count_links(tx, job.id)
-    gone = await _confirm_gone(job, missing)
+    gone, _ = await look_up(job, missing)
     threshold = job.connection.thresholds.get("mass_delete", max(MASS, int(total * MASS_SHARE)))
     async with job.db.transaction(job.tenant) as tx:
         await job.lease.fence(tx)
@@ -77,15 +76,18 @@ async def sweep(job: Job, began: datetime | None = None) -> None:
         await connections.move_stream(tx, job.id, SWEEP, done)
 
 
-async def _confirm_gone(job: Job, missing: Sequence[Any]) -> list[Any]:
-    """Looks every missing record up once more."""
+async def look_up(job: Job, missing: Sequence[Any]) -> tuple[list[Any], list[Record]]:
+    """Looks every missing record up once more; returns the links of those that are gone, and the others' records."""
     gone: list[Any] = []
+    found: list[Record] = []
     size = job.adapter.provider.read_batch
     for start in range(0, len(missing), size):
         chunk = missing[start : start + size]
-        there = {record.remote_id for record in await job.adapter.provider.read([row["remote_id"] for row in chunk])}
+        read = await job.adapter.provider.read([row["remote_id"] for row in chunk])
+        there = {record.remote_id for record in read}
+        found += read
         gone += [row for row in chunk if row["remote_id"] not in there]
-    return gone
+    return gone, found
 
 
 async def _quarantine(tx: Tx, job: Job, gone: Sequence[Any], total: int) -> None:
@@ -105,7 +107,7 @@ async def end(tx: Tx, job: Job, gone: Sequence[Any]) -> None:
     if not gone:
         return
     stored = await leads.lock(tx, [row["lead_id"] for row in gone if row["lead_id"]])
-    await link_work.mark_gone(tx, [row["id"] for row in gone])
+    await link_work.mark_gone(tx, [row["id"] for row in gone], speaks_again=job.adapter.many_per_lead)
     job.count("gone_there", len(gone))
     if job.adapter.many_per_lead:
         return

@@ -124,7 +124,6 @@ class TestListing:
 
     async def test_all_campaigns_are_learnt_first(self, everything: Instantly, web: respx.MockRouter) -> None:
         found = [{"id": "c1", "name": "One", "status": 1, "sequences": []}, {"id": "c2"}, "junk"]
-        web.get(CAMPAIGNS, params={"limit": "100", "starting_after": "c2"}).mock(return_value=items(after="c2"))
         web.get(CAMPAIGNS, params={"limit": "100"}).mock(return_value=items(*found, after="c2"))
         web.post(LEADS).mock(side_effect=[items(lead("l1", "c1")), items(lead("l2", "c2"))])
 
@@ -133,6 +132,16 @@ class TestListing:
             {"id": "c1", "name": "One", "status": 1},
             {"id": "c2", "name": None, "status": None},
         ]
+
+    @pytest.mark.parametrize("full", [100, 10])
+    async def test_campaigns_go_on_after_a_page_that_may_be_full(
+        self, everything: Instantly, web: respx.MockRouter, full: int
+    ) -> None:
+        first = [{"id": f"c{number}"} for number in range(full)]
+        pages = [items(*first, after="c1"), items({"id": "last"}, after="last")]
+        web.get(CAMPAIGNS).mock(side_effect=pages)
+
+        assert len(await everything.campaigns()) == full + 1
 
     async def test_a_workspace_without_campaigns_is_read_at_once(
         self, everything: Instantly, web: respx.MockRouter

@@ -41,11 +41,12 @@ class AirtableSecret(Body):
 
 
 class InstantlyConfig(Body):
-    """Which campaigns."""
+    """Which campaigns, and how fast they are read."""
 
     campaign_ids: list[Annotated[str, Field(max_length=64)]] | None = Field(
         None, max_length=1000, description="By default all of them."
     )
+    pacing_seconds: float = Field(0.5, ge=0, le=60, strict=True, description="Seconds of rest between two campaigns.")
 
 
 class InstantlySecret(Body):
@@ -107,7 +108,11 @@ class NewAirtable(_NewConnection):
 class NewInstantly(_NewConnection):
     """An Instantly workspace to read from."""
 
-    model_config = example(provider="instantly", config={"campaign_ids": None}, secret={"api_key": "0123456789abcdef"})
+    model_config = example(
+        provider="instantly",
+        config={"campaign_ids": None, "pacing_seconds": 0.5},
+        secret={"api_key": "0123456789abcdef"},
+    )
     provider: Literal["instantly"]
     config: InstantlyConfig = InstantlyConfig()
     secret: InstantlySecret

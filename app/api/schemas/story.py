@@ -142,6 +142,7 @@ class LeadLink(Shown):
     ended: bool
     gone: bool
     requests: list[OutreachRequest] = Field(description="What was asked to be changed there, the newest first.")
+    gone_since: datetime | None = Field(description="When it was found missing; a record that comes back is not gone.")
 
 
 class LeadLinks(Shown):
@@ -152,7 +153,8 @@ class LeadLinks(Shown):
             {
                 "id": _ID, "connection_id": _ID, "remote_id": "recAAAAAAAAAAAAAA", "writing": True,
                 "observed": {"title": "Hoofd inkoop"}, "observed_at": _AT, "states": {"phone": "pending"},
-                "pending": True, "error": None, "ended": False, "gone": False, "requests": [REQUEST],
+                "pending": True, "error": None, "ended": False, "gone": False, "gone_since": None,
+                "requests": [REQUEST],
             }
         ]
     )  # fmt: skip
