@@ -73,6 +73,7 @@ async def _sandbox(airtable_port: int, instantly_port: int, seed: int) -> None:
             "",
             f"Records, as JSON:  curl '{urls[0]}/_sandbox/records?table={facts.table_id}'",
             f"Calls so far:      curl {urls[0]}/_sandbox/calls",
+            f"A day of mails:    curl {urls[1]}/_sandbox/day -d '{{\"events\": 100}}'",
         ):
             typer.echo(line)
         await until_ended()
