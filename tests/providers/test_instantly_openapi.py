@@ -24,6 +24,7 @@ import app.providers
 from app.lab.transport import InProcess
 from app.providers.base import Guard
 from app.providers.instantly import Instantly
+from app.providers.instantly_campaigns import InstantlyCampaigns
 from app.providers.instantly_hooks import InstantlyHooks
 from app.providers.instantly_mail import InstantlyMails
 from app.providers.instantly_rows import InstantlyRows
@@ -115,8 +116,9 @@ async def use_our_clients(spoken: Spoken, limiter: FakeLimiter, rng: random.Rand
         instantly = Instantly(
             client=client, api_key=KEY, campaign_ids=None, limiter=limiter, clock=spoken.clock, rng=rng
         )
-        records, hooks, rows, mails = (
+        records, campaigns, hooks, rows, mails = (
             Watched(instantly),
+            Watched(InstantlyCampaigns(instantly, clock=spoken.clock)),
             Watched(InstantlyHooks(instantly.funnel, public_url="https://crm.test", secret="s3")),
             Watched(InstantlyRows(instantly.funnel)),
             Watched(InstantlyMails(instantly.funnel, api_key=KEY)),
@@ -130,6 +132,12 @@ async def use_our_clients(spoken: Spoken, limiter: FakeLimiter, rng: random.Rand
         ids = [lead.id for lead in store.leads.values()]
         await records.read(ids)
         await records.find("email", ["P1@acme.test"])
+        await campaigns.campaigns()
+        await campaigns.counts()
+        for period in ((), (day - timedelta(days=7), day)):
+            await campaigns.overview(spoken.campaigns[0], *period)
+        assert await campaigns.days(spoken.campaigns[0], day - timedelta(days=7), day)
+        await campaigns.rest()
         await hooks.create(guard)
         (made,) = await hooks.hooks()
         await hooks.mend(made.id, guard)
@@ -144,7 +152,7 @@ async def use_our_clients(spoken: Spoken, limiter: FakeLimiter, rng: random.Rand
             await rows.label(lead.email, lead.campaign, interest, guard)
         await rows.remove(lead.id, guard)
         await records.close()
-        spoken.asked = records.asked | hooks.asked | rows.asked | mails.asked
+        spoken.asked = records.asked | campaigns.asked | hooks.asked | rows.asked | mails.asked
 
 
 async def use_the_sandbox(spoken: Spoken) -> None:
