@@ -37,15 +37,17 @@ from app.api.routes import (
     sync,
     system,
     waiting,
+    webhooks,
     working,
     workspaces,
 )
+from app.api.taking import Door
 from app.runtime import Runtime
 
 VERSION = "0.1.0"
 ROUTERS = (
     leads, exports, duplicates, merging, bulk, working, stories, events, sync, runs, waiting, plans, decisions, stats,
-    instantly, admin_sync, connections, keys, settings, workspaces, accounts, system,
+    instantly, webhooks, admin_sync, connections, keys, settings, workspaces, accounts, system,
 )  # fmt: skip
 #: Headers a browser's code may read.
 EXPOSED = ("ETag", "Link", "Location", "Retry-After", "X-Request-ID", "Idempotency-Replayed", "Content-Disposition")
@@ -64,8 +66,8 @@ def build(**options: Any) -> FastAPI:
         **options,
     )
     # the routes themselves instead of a router in a router, and before the pages of the documentation: they are tried
-    # one by one for every request
-    app.router.routes[:0] = [route for module in ROUTERS for route in module.router.routes]
+    # one by one for every request; nothing comes as often as deliveries
+    app.router.routes[:0] = [*webhooks.inbox.routes, *(route for module in ROUTERS for route in module.router.routes)]
     errors.install(app)
     app.openapi = partial(describe.describe, app)  # type: ignore[method-assign]
     return app
@@ -90,5 +92,6 @@ def attach(app: FastAPI, runtime: Runtime) -> Gatekeeper:
     app.state.exports = asyncio.Semaphore(exports.AT_ONCE)
     app.state.lead_stats = Counted()
     app.state.feeds = Feeds(runtime.db)
+    app.state.door = Door(runtime)
     gatekeeper: Gatekeeper = app.state.gatekeeper
     return gatekeeper

@@ -38,6 +38,7 @@ TAGS: Final = [
     {"name": "decisions", "description": "Conflicts and quarantined changes that wait for a person."},
     {"name": "statistics", "description": "What the leads are, and what the syncs do."},
     {"name": "instantly", "description": "Read Instantly."},
+    {"name": "webhooks", "description": "What Instantly delivers: taken in, looked at, applied again."},
     {"name": "admin sync", "description": "For the portal's button and for a cron."},
     {"name": "connections", "description": "Which accounts of which providers, and how they are kept in agreement."},
     {"name": "keys and people", "description": "API keys, users, workspaces."},
@@ -86,8 +87,10 @@ def describe(app: FastAPI) -> dict[str, Any]:
     FastAPI leaves the nulls out of examples, which then lack what their shape requires: they are put back.
     """
     if app.openapi_schema is None:
+        order = [tag["name"] for tag in TAGS]
+        routes = sorted(_routes(app), key=lambda route: order.index(str(route.tags[0])))
         document = get_openapi(
-            title=app.title, version=app.version, description=app.description, routes=app.routes, tags=TAGS
+            title=app.title, version=app.version, description=app.description, routes=routes, tags=TAGS
         )
         components = document.setdefault("components", {})
         shape = ProblemDetails.model_json_schema(ref_template="#/components/schemas/{model}")
@@ -101,6 +104,9 @@ def describe(app: FastAPI) -> dict[str, Any]:
         components["securitySchemes"] = {
             "bearer": {"type": "http", "scheme": "bearer", "description": "An API key, lk_…"},
             "header": {"type": "apiKey", "in": "header", "name": "X-API-Key"},
+            "webhook": {"type": "apiKey", "in": "header", "name": "X-Webhook-Secret"},
+            "webhookBearer": {"type": "http", "scheme": "bearer", "description": "A connection's webhook secret."},
+            "webhookQuery": {"type": "apiKey", "in": "query", "name": "secret"},
         }
         for route in _routes(app):
             for method in sorted(route.methods or ()):
@@ -151,7 +157,10 @@ def _finish(operation: dict[str, Any], route: APIRoute, method: str, shapes: dic
         statuses.append(422)
     if "requestBody" in operation or method in ("POST", "PUT", "PATCH"):
         statuses.append(413)
-    if "requestBody" in operation:
+    if allowed is None:
+        # what needs no key refuses no shape
+        operation["responses"].pop("422", None)
+    elif "requestBody" in operation:
         statuses.append(400)
         _finish_body(operation["requestBody"], shapes, method)
     for parameter in parameters:
@@ -177,7 +186,9 @@ def _finish_body(body: dict[str, Any], shapes: dict[str, Any], method: str) -> N
 
 def _finish_answers(responses: dict[str, Any], statuses: list[int], shapes: dict[str, Any]) -> None:
     for status in statuses:
-        responses[str(status)] = _response(status)
+        if status == 422 or str(status) not in responses:
+            # the framework's own 422 is not ours
+            responses[str(status)] = _response(status)
     for code, response in responses.items():
         media = response.get("content", {}).get("application/json")
         if media is not None and (found := _example(media.get("schema", {}), shapes)) is not None:

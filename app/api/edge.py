@@ -21,6 +21,9 @@ _DEFAULTS = (
     (b"cache-control", b"private, no-cache"),
     (b"vary", b"Accept-Encoding"),
 )
+#: The largest delivery of a webhook, in bytes, and where they come in: a mail with its thread may be long.
+DELIVERY_BYTES = 2_000_000
+_DELIVERIES = "/api/webhooks/instantly/"
 _REQUEST_ID = re.compile(rb"[A-Za-z0-9._-]{1,64}")
 
 
@@ -61,7 +64,10 @@ class Edge:
             await send(message)
 
         try:
-            body = await self._body(receive, headers)
+            limit = self._max_body
+            if scope["path"].startswith(_DELIVERIES):
+                limit = max(limit, DELIVERY_BYTES)
+            body = await _body(receive, headers, limit)
             await self._app(scope, receive if body is None else _replay(body, receive), sending)
         except Problem as exc:
             await problem(request_id, exc)(scope, receive, sending)
@@ -75,32 +81,31 @@ class Edge:
             self._metrics.request(scope, status or 500, perf_counter() - began)
             structlog.contextvars.unbind_contextvars("request_id")
 
-    async def _body(self, receive: Receive, headers: dict[bytes, bytes]) -> bytes | None:
-        """Refuses a body that is too large; one of unknown length is read here, up to the limit."""
-        length = headers.get(b"content-length")
-        if length is not None:
-            if not length.isdigit():
-                raise Problem(400, "Content-Length is not a number.")
-            if int(length) > self._max_body:
-                raise self._too_large()
-            return None
-        if b"transfer-encoding" not in headers:
-            return None
-        body = bytearray()
-        while True:
-            message = await receive()
-            body += message.get("body", b"")
-            if len(body) > self._max_body:
-                raise self._too_large()
-            if message["type"] == "http.disconnect" or not message.get("more_body"):
-                return bytes(body)
 
-    def _too_large(self) -> Problem:
-        return Problem(
-            413,
-            f"The body is larger than {self._max_body:,} bytes: send less at once.",
-            headers={"Connection": "close"},
-        )
+async def _body(receive: Receive, headers: dict[bytes, bytes], limit: int) -> bytes | None:
+    """Refuses a body that is too large; one of unknown length is read here, up to the limit."""
+    length = headers.get(b"content-length")
+    if length is not None:
+        if not length.isdigit():
+            raise Problem(400, "Content-Length is not a number.")
+        if int(length) > limit:
+            raise _too_large(limit)
+        return None
+    if b"transfer-encoding" not in headers:
+        return None
+    body = bytearray()
+    while True:
+        message = await receive()
+        body += message.get("body", b"")
+        if len(body) > limit:
+            raise _too_large(limit)
+        if message["type"] == "http.disconnect" or not message.get("more_body"):
+            return bytes(body)
+
+
+def _too_large(limit: int) -> Problem:
+    sentence = f"The body is larger than {limit:,} bytes: send less at once."
+    return Problem(413, sentence, headers={"Connection": "close"})
 
 
 def _finished(headers: list[tuple[bytes, bytes]], request_id: str) -> list[tuple[bytes, bytes]]:

@@ -13,7 +13,7 @@ from starlette.requests import Request
 
 from app.api.errors import Problem
 from app.api.limits import REMEMBERED, Buckets
-from app.db import audits, idempotency, keys, workspaces
+from app.db import audits, deliveries, idempotency, keys, workspaces
 from app.db.session import Role, Tenant, Tx
 from app.runtime import Runtime
 from app.vault import key_hash
@@ -122,10 +122,14 @@ class Gatekeeper:
         return replace(caller, workspace_id=workspace_id)
 
     async def forget_old(self) -> None:
-        """Removes idempotency keys that have expired."""
+        """Removes idempotency keys that have expired, and bodies of deliveries that were kept long enough."""
         for workspace_id in await workspaces.ids(self._runtime.db):
             async with self._runtime.db.transaction(Tenant(workspace_id)) as tx:
                 await idempotency.forget(tx)
+            forgotten = deliveries.FORGOTTEN
+            while forgotten == deliveries.FORGOTTEN:
+                async with self._runtime.db.transaction(Tenant(workspace_id)) as tx:
+                    forgotten = await deliveries.forget(tx)
 
     async def note_used(self) -> None:
         """Writes down which keys were used since the last time."""

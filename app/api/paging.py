@@ -22,6 +22,8 @@ Cursor = Annotated[str | None, Query(max_length=1000, description="`next_cursor`
 BothWays = Annotated[
     str | None, Query(max_length=16_000, description="`next_cursor` or `prev_cursor` of the page beside it.")
 ]
+#: The keys of a list by time.
+BY_TIME: tuple[type, ...] = (datetime, UUID)
 #: What a cursor's list is marked with where the page ends before its keys.
 _BACK = "<"
 #: A query without anything that must be quoted.

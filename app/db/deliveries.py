@@ -24,6 +24,8 @@ Via = Literal["webhook", "log", "mail"]
 ATTEMPTS, FIRST_WAIT = 6, 5.0
 #: Days a workspace keeps the bodies of what it has applied, where it does not say.
 DELIVERY_DAYS = 90
+#: Bodies forgotten in one transaction.
+FORGOTTEN = 2000
 
 _STORE = "SELECT * FROM store_deliveries(coalesce($1, date_trunc('milliseconds', clock_timestamp())), " + (
     ", ".join(f"${i}" for i in range(2, 15)) + ")"
@@ -250,7 +252,7 @@ async def failed(tx: Tx, delivery_id: UUID, reason: str) -> State:
     return state or "applied"
 
 
-async def forget(tx: Tx, limit: int = 2000) -> int:
+async def forget(tx: Tx, limit: int = FORGOTTEN) -> int:
     """Empties bodies that were applied longer ago than the workspace keeps them; returns of how many."""
     days = await tx.value("SELECT settings -> 'delivery_days' FROM workspace WHERE id = $1", tx.workspace_id)
     kept = days if isinstance(days, int) and days > 0 else DELIVERY_DAYS
@@ -261,4 +263,77 @@ async def forget(tx: Tx, limit: int = 2000) -> int:
         tx.workspace_id,
         tx.now - timedelta(days=kept),
         limit,
+    )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Chosen:
+    """Which deliveries: all of these hold; None holds for every one."""
+
+    state: str | None = None
+    event_type: str | None = None
+    #: a campaign of the workspace, by its own id
+    campaign: UUID | None = None
+    since: datetime | None = None
+    until: datetime | None = None
+
+    def sql(self, first: int) -> tuple[str, list[Any]]:
+        """Returns conditions on `d`, whose parameters begin with this number, and the parameters."""
+        tests = {
+            "d.state = ${}": self.state,
+            "d.event_type = ${}": self.event_type,
+            "(d.account_id, d.campaign_id) IN (SELECT k.account_id, m.remote_id FROM campaign m JOIN connection k ON"
+            " k.workspace_id = m.workspace_id AND k.id = m.connection_id WHERE m.workspace_id = $1 AND m.id = ${})": (
+                self.campaign
+            ),
+            "d.received_at >= ${}": self.since,
+            "d.received_at < ${}": self.until,
+        }
+        given = [(test, value) for test, value in tests.items() if value is not None]
+        conditions = [test.format(number) for number, (test, _) in enumerate(given, first)]
+        return "".join(f" AND {condition}" for condition in conditions), [value for _, value in given]
+
+
+_LISTED = (
+    "d.id, d.received_at, d.via, d.event_type, d.state, d.reason, d.attempts, d.next_attempt_at, d.applied_at,"
+    " d.lead_id, octet_length(d.body) AS size, (SELECT jsonb_build_object('id', m.id, 'name', m.name) FROM campaign m"
+    " JOIN connection k ON k.workspace_id = m.workspace_id AND k.id = m.connection_id"
+    " WHERE m.workspace_id = d.workspace_id AND m.remote_id = d.campaign_id AND k.account_id = d.account_id"
+    " ORDER BY m.id LIMIT 1) AS campaign"
+)
+
+
+async def page(tx: Tx, chosen: Chosen, limit: int, before: tuple[datetime, UUID] | None = None) -> list[Any]:
+    """Returns deliveries of the workspace without their bodies, the newest first."""
+    tests, args = chosen.sql(3)
+    keys = f" AND (d.received_at, d.id) < (${len(args) + 3}::timestamptz, ${len(args) + 4}::uuid)" if before else ""
+    return await tx.all(
+        f"SELECT {_LISTED} FROM webhook_delivery d WHERE d.workspace_id = $1{tests}{keys}"
+        " ORDER BY d.received_at DESC, d.id DESC LIMIT $2",
+        tx.workspace_id,
+        limit,
+        *args,
+        *(before or ()),
+    )
+
+
+async def get(tx: Tx, delivery_id: UUID) -> Any:
+    """Returns a delivery with its headers and its body, or None."""
+    return await tx.one(
+        f"SELECT {_LISTED}, d.path, d.headers, d.body FROM webhook_delivery d WHERE d.workspace_id = $1 AND d.id = $2",
+        tx.workspace_id,
+        delivery_id,
+    )
+
+
+async def replay(tx: Tx, chosen: Chosen, delivery_id: UUID | None = None) -> int:
+    """Lets deliveries be applied again, as far as their bodies are still there; returns how many."""
+    tests, args = chosen.sql(3)
+    return await tx.run(
+        "UPDATE webhook_delivery d SET state = 'received', attempts = 0, next_attempt_at = NULL, reason = NULL,"
+        " applied_at = NULL WHERE d.workspace_id = $1 AND ($2::uuid IS NULL OR d.id = $2) AND d.body IS NOT NULL"
+        f" AND NOT (d.state = 'received' AND d.attempts = 0){tests}",
+        tx.workspace_id,
+        delivery_id,
+        *args,
     )

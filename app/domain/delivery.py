@@ -17,6 +17,8 @@ from app.domain.values import JSON, value
 
 #: How long a body may become when it is unpacked, in bytes, and how long a name in it may be, in characters.
 UNPACKED, LONGEST = 8_000_000, 200
+#: Bits of zlib's window, plus 16: the gzip format.
+_GZIP: Final = 16 + zlib.MAX_WBITS
 
 
 @value
@@ -42,7 +44,7 @@ class Told:
 
 def read(body: bytes, encoding: str = "") -> Read:
     """Reads a body of a Content-Encoding; never raises. Lone surrogates and NaN are let through as they are."""
-    content = _object(_unpacked(body) if encoding.strip().lower() == "gzip" else body)
+    content = _object(readable(body, encoding))
     canonical = body
     if content is not None:
         try:
@@ -64,6 +66,18 @@ def told(content: dict[str, JSON] | None) -> Told:
     )
 
 
+def readable(body: bytes, encoding: str = "") -> bytes:
+    """Returns a body of a Content-Encoding as it was before; as it is where that cannot be told."""
+    if encoding.strip().lower() != "gzip":
+        return body
+    unpacking = zlib.decompressobj(_GZIP)
+    try:
+        found = unpacking.decompress(body, UNPACKED)
+    except zlib.error:
+        return body
+    return found if unpacking.eof else body
+
+
 def storable(text: str) -> str:
     """Returns a text without what a database's text cannot hold."""
     return text.replace("\x00", "\ufffd").encode(errors="replace").decode()[:LONGEST]
@@ -78,9 +92,7 @@ def _lower(found: JSON) -> str | None:
     return None if name is None else name.strip().lower()
 
 
-def _object(body: bytes | None) -> dict[str, JSON] | None:
-    if not body:
-        return None
+def _object(body: bytes) -> dict[str, JSON] | None:
     try:
         content = orjson.loads(body)
     except orjson.JSONDecodeError:
@@ -94,16 +106,3 @@ def _lenient(body: bytes) -> JSON:
         return json.loads(body)
     except (ValueError, RecursionError):
         return None
-
-
-#: Bits of zlib's window, plus 16: the gzip format.
-_GZIP: Final = 16 + zlib.MAX_WBITS
-
-
-def _unpacked(body: bytes) -> bytes | None:
-    unpacking = zlib.decompressobj(_GZIP)
-    try:
-        found = unpacking.decompress(body, UNPACKED)
-    except zlib.error:
-        return None
-    return found if unpacking.eof else None

@@ -52,7 +52,10 @@ def validator(schema: Any) -> jsonschema_rs.Draft202012Validator:
 
 def wanted(method: str, path: str, operation: Operation) -> dict[str, str]:
     """The statuses an operation cannot be without, and why."""
-    found = dict.fromkeys(("401", "403", "429", "503"), "it asks for a key") if "x-roles" in operation else {}
+    if "x-roles" not in operation:
+        # deliveries are taken as they come
+        return {"413": "it takes a body"} if "requestBody" in operation else {}
+    found = dict.fromkeys(("401", "403", "429", "503"), "it asks for a key")
     if path.count("{"):
         found |= {"404": "its path holds an id: declare refuses(404)", "422": "its path holds an id"}
     if "requestBody" in operation:

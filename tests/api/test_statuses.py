@@ -68,7 +68,7 @@ async def test_503_where_the_database_is_away(team: Clients) -> None:
             raise ConnectionRefusedError
 
     app = create_app(runtime=replace(team.runtime, db=Database(Away())))
-    async with browser(app, {"X-API-Key": "lk_x"}) as client:
+    async with browser(app, {"X-API-Key": "lk_x", "X-Webhook-Secret": "x"}) as client:
         wrong = [
             f"{method} {path}: {answer.status_code}"
             for method, path, operation in OPERATIONS

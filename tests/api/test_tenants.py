@@ -19,6 +19,7 @@ from app.db.ids import new_id
 from app.db.session import Tenant
 from tests.api.conftest import ROLES, Clients, browser
 from tests.api.test_access import KEYED, OPERATIONS, call
+from tests.api.test_webhooks import connected
 
 #: In everything they have, and in nothing else.
 CANARY = "kanarie4711"
@@ -98,7 +99,9 @@ async def theirs(others: Clients, wanted: dict[str, Any]) -> Theirs:
             "INSERT INTO campaign (workspace_id, id, connection_id, remote_id, name) VALUES ($1, $2, $3, $4, $4)",
             others.workspace_id, campaign, UUID(connection), CANARY,
         )  # fmt: skip
+    delivery, delivered_about = await delivered(others)
     return Theirs({
+        "delivery_id": [delivery], "campaign": [delivered_about],
         "lead_id": [lead, deleted], "connection_id": [connection], "key_id": [key], "user_id": [user],
         "run_id": [str(run)], "item_id": [str(item["id"]) for item in items],
         "workspace_id": [str(others.workspace_id)], "account_id": [str(account)], "campaign_id": [str(campaign)],
@@ -107,6 +110,14 @@ async def theirs(others: Clients, wanted: dict[str, Any]) -> Theirs:
         # a lead that no path names
         "other_id": [other],
     })  # fmt: skip
+
+
+async def delivered(others: Clients) -> tuple[str, str]:
+    """Delivers something to the other workspace; returns its id and that of its campaign."""
+    instantly = await connected(others)
+    answer = await instantly.deliver({"event_type": CANARY, "lead_email": f"{CANARY}@leads.test"})
+    assert answer.status_code == 202, answer.text
+    return str(answer.json()["delivery"]), str(instantly.campaign_id)
 
 
 async def state(clients: Clients) -> dict[str, str]:

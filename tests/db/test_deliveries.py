@@ -11,7 +11,7 @@ import asyncpg
 import orjson
 import pytest
 
-from app.db import connections, deliveries, workspaces
+from app.db import accounts, connections, deliveries, workspaces
 from app.db.connections import WebhookSecretTaken
 from app.db.deliveries import Delivery, Outcome, Stored
 from app.db.ids import new_id
@@ -40,6 +40,7 @@ async def connected(db: Database, account: UUID) -> Tenant:
     """Returns a workspace that uses an account."""
     tenant = Tenant(await workspaces.create(db))
     async with db.transaction(tenant) as tx:
+        await accounts.join(tx, account)
         await connections.add(
             tx, {"id": new_id(), "account_id": account, "provider": "instantly", "name": "I", "target": "instantly:x"}
         )
@@ -142,10 +143,8 @@ async def test_of_an_account_that_serves_many_an_assignment_says_whose_a_deliver
         assert await deliveries.load(tx, [waits.id]) == []
         assert await deliveries.unrouted(tx) == []
         assert await deliveries.route(tx, account) == 0
-        await tx.run(
-            "INSERT INTO campaign_assignment (account_id, campaign_id, workspace_id) VALUES ($1, $2, $3)",
-            account, CAMPAIGN, mine.workspace_id,
-        )  # fmt: skip
+    async with db.transaction(Tenant(None, "operator")) as tx:
+        await accounts.assign(tx, account, CAMPAIGN, mine.workspace_id, actor="ops@service.test")
         assert await deliveries.route(tx, account, CAMPAIGN) == 1
     (direct,) = await stored(db, told({"n": 3}))
 

@@ -17,6 +17,7 @@ REFUSALS = (
     "There is nothing to choose here",
     "The filter ",
     "There is no such field",
+    "Name at least one filter",
 )
 
 
