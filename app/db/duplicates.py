@@ -17,11 +17,12 @@ from app.domain.duplicates import LARGEST_BLOCK, Pair, Person, person
 
 #: What is compared of a lead.
 COMPARED = ("email", "full_name", "first_name", "last_name", "company_name", "company_domain", "phone", "linkedin_url")
-_PERSON = (
+_SHOWING = (
     f"SELECT l.id, {', '.join(f'l.{name}' for name in COMPARED)}, (SELECT array_agg(a.email) FROM lead_alias a"
     " WHERE a.workspace_id = $1 AND a.lead_id = l.id) AS former"
-    " FROM lead l WHERE l.workspace_id = $1 AND l.deleted_at IS NULL"
 )
+_LEADS = "FROM lead l WHERE l.workspace_id = $1 AND l.deleted_at IS NULL"
+_PERSON = f"{_SHOWING} {_LEADS}"
 #: What a person sees of the two leads of a pair.
 _SHOWN = (
     "id", "full_name", "email", "company_name", "company_domain", "title", "phone", "linkedin_url", "status",
@@ -35,12 +36,13 @@ async def people(tx: Tx, lead_ids: Iterable[UUID]) -> list[Person]:
 
 
 async def near(tx: Tx, lead_ids: Iterable[UUID]) -> list[Person]:
-    """Returns leads, and those that share a blocking key with one of them."""
+    """Returns the other leads that share a blocking key with one of these."""
     rows = await tx.all(
         # an array, because a plan made while the tables were small would read all of them for every key
-        f"{_PERSON} AND l.id = ANY(ARRAY(SELECT DISTINCT k.lead_id FROM lead_block n, LATERAL ("
+        f"{_PERSON} AND l.id = ANY(ARRAY(SELECT DISTINCT k.lead_id FROM (SELECT DISTINCT b.key FROM lead_block b"
+        " WHERE b.workspace_id = $1 AND b.lead_id = ANY($2)) n, LATERAL ("
         " SELECT b.lead_id FROM lead_block b WHERE b.workspace_id = $1 AND b.key = n.key ORDER BY b.key, b.lead_id"
-        " LIMIT $3) k WHERE n.workspace_id = $1 AND n.lead_id = ANY($2)))",
+        " LIMIT $3) k WHERE k.lead_id <> ALL($2)))",
         tx.workspace_id,
         list(lead_ids),
         # one more than are compared: a block of that size is left out
@@ -66,17 +68,17 @@ async def block(tx: Tx, found: Sequence[Person], *, anew: bool) -> None:
         )
 
 
-async def part(tx: Tx, after: UUID | None, limit: int) -> tuple[list[UUID], list[UUID]]:
+async def part(tx: Tx, after: UUID | None, limit: int) -> tuple[list[Person], list[Person]]:
     """Returns the next leads in the order of their ids, and those of them that have no blocking keys yet."""
     rows = await tx.all(
-        "SELECT l.id, EXISTS (SELECT FROM lead_block b WHERE b.workspace_id = $1 AND b.lead_id = l.id) AS blocked"
-        " FROM lead l WHERE l.workspace_id = $1 AND l.deleted_at IS NULL AND ($2::uuid IS NULL OR l.id > $2)"
-        " ORDER BY l.id LIMIT $3",
+        f"{_SHOWING}, EXISTS (SELECT FROM lead_block b WHERE b.workspace_id = $1 AND b.lead_id = l.id) AS blocked"
+        f" {_LEADS} AND ($2::uuid IS NULL OR l.id > $2) ORDER BY l.id LIMIT $3",
         tx.workspace_id,
         after,
         limit,
     )
-    return [row["id"] for row in rows], [row["id"] for row in rows if not row["blocked"]]
+    found = [_person(row) for row in rows]
+    return found, [one for one, row in zip(found, rows, strict=True) if not row["blocked"]]
 
 
 async def put(tx: Tx, pairs: Sequence[Pair]) -> int:

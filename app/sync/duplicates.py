@@ -5,14 +5,14 @@ Noticing blocks nothing: what was found is a review item beside the lead.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
 
 from app.db import duplicates, reviews
 from app.db.session import Tx
-from app.domain.duplicates import person, scan
+from app.domain.duplicates import Person, person, scan
 from app.domain.lead import Lead
 
 #: Leads that are compared with their likes at once.
@@ -20,25 +20,28 @@ STEP = 1_000
 
 
 async def notice(tx: Tx, moved: Sequence[tuple[Lead | None, Lead]]) -> None:
-    """Looks for the likes of leads that were added (None before), or whose name, company or phone changed."""
+    """Looks for the likes of leads that were added (None before), came back, or changed name, company or phone."""
     new = [lead for before, lead in moved if before is None and not lead.deleted]
     renamed = [lead for before, lead in moved if before is not None and _compares_anew(before, lead)]
     if not new and not renamed:
         return
-    await duplicates.block(tx, [person(lead.id, lead.values) for lead in new], anew=False)
-    if renamed:
-        await duplicates.block(tx, await duplicates.people(tx, [UUID(lead.id) for lead in renamed]), anew=True)
-    await _look(tx, [UUID(lead.id) for lead in (*new, *renamed)])
+    added = [person(lead.id, lead.values) for lead in new]
+    await duplicates.block(tx, added, anew=False)
+    others = await duplicates.people(tx, [UUID(lead.id) for lead in renamed]) if renamed else []
+    await duplicates.block(tx, others, anew=True)
+    await _look(tx, added + others)
 
 
 def _compares_anew(before: Lead, after: Lead) -> bool:
-    return not after.deleted and any(before.values.get(n) != after.values.get(n) for n in duplicates.COMPARED)
+    if after.deleted:
+        return False
+    return before.deleted or any(before.values.get(n) != after.values.get(n) for n in duplicates.COMPARED)
 
 
-async def _look(tx: Tx, lead_ids: Iterable[UUID]) -> int:
-    wanted = {str(lead_id) for lead_id in lead_ids}
-    found = await duplicates.near(tx, map(UUID, sorted(wanted)))
-    return await duplicates.put(tx, scan(found, among=wanted))
+async def _look(tx: Tx, found: Sequence[Person]) -> int:
+    """Compares leads, whose blocking keys are stored, with one another and with all others."""
+    likes = await duplicates.near(tx, [UUID(one.id) for one in found])
+    return await duplicates.put(tx, scan([*found, *likes], among={one.id for one in found}))
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,14 +58,13 @@ async def look_through(tx: Tx, after: UUID | None, limit: int) -> Scanned:
     done = pairs = 0
     while done < limit:
         step = min(STEP, limit - done)
-        ids, blank = await duplicates.part(tx, after, step)
-        if blank:
-            await duplicates.block(tx, await duplicates.people(tx, blank), anew=False)
-        pairs += await _look(tx, ids)
-        done += len(ids)
-        if len(ids) < step:
+        found, blank = await duplicates.part(tx, after, step)
+        await duplicates.block(tx, blank, anew=False)
+        pairs += await _look(tx, found)
+        done += len(found)
+        if len(found) < step:
             return Scanned(done, pairs, None)
-        after = ids[-1]
+        after = UUID(found[-1].id)
     return Scanned(done, pairs, after)
 
 

@@ -212,7 +212,7 @@ async def restore(tx: Tx, lead_id: UUID, *, actor: str) -> None:
     await leads.revive(tx, stored.lead, source=Source.USER.value, actor=actor)
     await link_work.return_of_lead(tx, lead_id)
     await reviews.close_of_lead(tx, "deleted", lead_id, why="the lead was restored")
-    await duplicates.notice(tx, [(None, replace(stored.lead, deleted=False))])
+    await duplicates.notice(tx, [(stored.lead, replace(stored.lead, deleted=False))])
 
 
 async def claim(tx: Tx, lead_id: UUID, *, by: str, actor: str) -> Lead:
