@@ -31,6 +31,7 @@ VALUES = ("", "7", "0", "-1", "x", "exact", "open", "01980a3c-5f6e-7c3a-9d55-000
 
 def test_every_read_takes_the_short_way_but_those_without_a_transaction_of_a_key() -> None:
     assert sorted(route.path for route in GETS if route not in SHORT) == [
+        "/api/admin/accounts/{account_id}/campaigns",
         "/api/admin/connections/{connection_id}/schema",
         "/api/admin/workspaces",
         "/api/admin/workspaces/{workspace_id}",
