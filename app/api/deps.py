@@ -21,7 +21,8 @@ from app.db import idempotency
 from app.db.session import Role, Tx
 from app.runtime import Runtime
 
-#: Who may: read; work leads and start syncs; see to a workspace; see to all of them.
+#: Who may: read leads, campaigns and their numbers (a client); work leads, and see and start the syncs behind them,
+#: where the providers' own ids show; see to a workspace; see to all of them.
 READERS: Final[tuple[Role, ...]] = ("operator", "admin", "member", "viewer")
 WORKERS: Final[tuple[Role, ...]] = ("operator", "admin", "member")
 ADMINS: Final[tuple[Role, ...]] = ("operator", "admin")
@@ -53,7 +54,7 @@ WORK = Depends(Allow(*WORKERS))
 ADMIN = Depends(Allow(*ADMINS))
 OPERATE = Depends(Allow(*OPERATORS))
 #: Reading runs, and asking for due work: what a cron may do.
-READ_RUNS = Depends(Allow(*READERS, "cron"))
+READ_RUNS = Depends(Allow(*WORKERS, "cron"))
 TRIGGER = Depends(Allow(*WORKERS, "cron"))
 
 

@@ -65,7 +65,9 @@ _READ: Final = " UNION ALL ".join((
         "'fields', '[]'::jsonb, 'deleted', true, 'erased', true", f"'at', {_at('at')}", only="action = 'lead.erased'",
     ),
     _source(
-        "activity", "activity", "lead_id", ("id", "lead_id", "kind", "actor", "detail"), f"'at', {_at('at')}"
+        # what a provider says of a failure is not for everybody who listens
+        "activity", "activity", "lead_id", ("id", "lead_id", "kind", "actor"), "'detail', detail - 'error'",
+        f"'at', {_at('at')}",
     ),
     _source(
         "run", "sync_run", "id",

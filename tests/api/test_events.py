@@ -14,7 +14,7 @@ import pytest
 from fastapi import FastAPI
 
 from app.api.live import ALTOGETHER, PER_KEY, Feeds
-from app.db import events, keys, leads, reviews, runs
+from app.db import events, history, keys, leads, reviews, runs
 from app.db.ids import new_id
 from app.db.session import Database, DatabaseUnavailable, Tenant, Tx
 from app.domain.lead import Lead
@@ -90,7 +90,7 @@ async def test_a_change_is_told_with_the_names_of_its_fields_and_without_values(
 
 async def test_runs_and_review_items_are_told_whenever_they_change(live: FastAPI, team: Clients) -> None:
     db, told = team.runtime.db, []
-    async with listening(live, await team.key("viewer"), "/api/events?types=run,review") as stream:
+    async with listening(live, await team.key("member"), "/api/events?types=run,review") as stream:
         heard = aiter(stream)
         await anext(heard)
         async with db.transaction(team.tenant) as tx:
@@ -184,7 +184,7 @@ async def test_a_transaction_that_ends_late_is_waited_for(live: FastAPI, team: C
 async def test_another_workspace_is_told_nothing(live: FastAPI, team: Clients, others: Clients) -> None:
     db = team.runtime.db
     (start,) = await missed(live, await team.key("viewer"))
-    async with listening(live, await others.key("admin")) as theirs, listening(live, await team.key("viewer")) as ours:
+    async with listening(live, await others.key("admin")) as theirs, listening(live, await team.key("member")) as ours:
         assert (await anext(aiter(theirs))).name == "ready"
         heard = aiter(ours)
         await anext(heard)
@@ -200,6 +200,23 @@ async def test_another_workspace_is_told_nothing(live: FastAPI, team: Clients, o
     assert theirs.body.count(b"event:") == 1
     assert [heard.name for heard in resumed] == ["ready"]
     assert str(team.workspace_id).encode() not in ours.body
+
+
+async def test_a_viewer_is_told_of_leads_and_not_of_the_syncs_behind_them(live: FastAPI, team: Clients) -> None:
+    viewer = await team.of("viewer")
+    (start,) = await missed(live, key := await team.key("viewer"))
+    async with team.runtime.db.transaction(team.tenant) as tx:
+        lead_id = await lead(tx)
+        await runs.queue(tx, None, "delta", "test")
+        await reviews.put(tx, "quarantine", {})
+        await history.log(tx, [(lead_id, "remove.failed", tx.now, None, {"campaign": "Q3", "error": "id 4711"}, "k")])
+        await change(tx, lead_id)
+    told = await missed(live, key, start.id)
+    asked = await viewer.get("/api/events?types=lead,run")
+
+    assert sorted(heard.name for heard in told) == ["activity", "lead", "ready"]
+    assert next(heard for heard in told if heard.name == "activity").data["detail"] == {"campaign": "Q3"}
+    assert (asked.status_code, "'run'" in asked.json()["detail"]) == (403, True)
 
 
 async def test_an_operator_hears_the_workspace_they_chose(live: FastAPI, team: Clients, others: Clients) -> None:

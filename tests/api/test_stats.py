@@ -159,7 +159,7 @@ async def test_syncs_are_counted_by_connection(
             tx.workspace_id, new_id(), made["id"],
         )  # fmt: skip
 
-    found = (await (await team.of("viewer")).get("/api/stats/sync")).json()
+    found = (await (await team.of("member")).get("/api/stats/sync")).json()
     longer = (await admin.get("/api/stats/sync?days=60")).json()
     wrong = await admin.get("/api/stats/sync?days=0")
 

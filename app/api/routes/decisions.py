@@ -9,7 +9,7 @@ from fastapi import APIRouter, Query, Request
 from starlette.responses import Response
 
 from app.api import paging
-from app.api.deps import ADMIN, READ, WORK, Current, Once, Session, known
+from app.api.deps import ADMIN, WORK, Current, Once, Session, known
 from app.api.describe import refuses
 from app.api.schemas.shape import answer
 from app.api.schemas.sync import Resolution, ReviewItem, ReviewItems, Verdict
@@ -31,7 +31,7 @@ _STATES = ("open", "auto", "decided", "closed")
     operation_id="listConflicts",
     summary="List conflicts",
     response_model=ReviewItems,
-    dependencies=[READ],
+    dependencies=[WORK],
 )
 async def conflicts(
     request: Request, tx: Session, state: State = "open", limit: paging.Limit = 50, cursor: paging.Cursor = None
@@ -63,7 +63,7 @@ async def resolve(tx: Session, caller: Current, once: Once, item_id: UUID, body:
     operation_id="listQuarantine",
     summary="List quarantined changes",
     response_model=ReviewItems,
-    dependencies=[READ],
+    dependencies=[WORK],
 )
 async def quarantine(
     request: Request, tx: Session, state: State = "open", limit: paging.Limit = 50, cursor: paging.Cursor = None

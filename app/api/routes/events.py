@@ -10,16 +10,18 @@ from fastapi import APIRouter, Header, Query, Request
 from starlette.responses import Response
 
 from app.api import live, running
-from app.api.deps import READ, READ_RUNS, Current, Running, known
+from app.api.deps import READ, READ_RUNS, WORKERS, Current, Running, known
 from app.api.describe import refuses
 from app.api.errors import Problem
 from app.api.streaming import EventStream
 from app.api.strict import StrictRoute
 from app.db import runs
-from app.db.events import KINDS
+from app.db.events import KINDS, Kind
 
 router = APIRouter(prefix="/api", tags=["live"], route_class=StrictRoute)
 
+#: Runs and review items tell of the providers.
+FOR_VIEWERS: Final[tuple[Kind, ...]] = ("lead", "activity")
 LastEventId = Annotated[
     str | None, Header(alias="Last-Event-ID", max_length=64, description="The id of the last event received.")
 ]
@@ -65,7 +67,8 @@ async def follow(
     wait: Wait = None,
 ) -> Response:
     """Server-sent events: `lead` (a new version, with the names of its fields), `activity` (what happened to a lead),
-    `run` and `review` (as they are now). Read a lead again to see its values; forget one that was `erased`.
+    `run` and `review` (as they are now; not for viewers). Read a lead again to see its values; forget one that was
+    `erased`.
 
     `ready` comes first, or after what was missed; `reset` says that the id sent is not known any more: read again what
     you show. A client that sends the id of its last event goes on after it, whichever server it reaches, and misses
@@ -73,10 +76,14 @@ async def follow(
     """
     given = last_event_id or after
     position = None if given is None else live.position_of(given)
-    kinds = set(KINDS) if types is None else set(types.split(","))
+    shown = FOR_VIEWERS if caller.role == "viewer" else KINDS
+    kinds = set(shown) if types is None else set(types.split(","))
     if unknown := kinds - set(KINDS):
         detail = f"There is no such type of event: {min(unknown)!r}. Use some of {', '.join(KINDS)}."
         raise Problem(422, detail, [{"parameter": "types", "detail": detail}])
+    if hidden := kinds - set(shown):
+        detail = f"Events of the type {min(hidden)!r} need a key with the role {' or '.join(WORKERS)}."
+        raise Problem(403, f"{detail} Yours has the role {caller.role}: use some of {', '.join(shown)}.")
 
     def tell(feed: live.Feed) -> AsyncGenerator[bytes]:
         return live.told(feed, caller.key_hash, position, kinds, wait)

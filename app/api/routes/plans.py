@@ -7,7 +7,7 @@ from uuid import UUID
 from fastapi import APIRouter
 from starlette.responses import Response
 
-from app.api.deps import ADMIN, READ, Current, Running, Session
+from app.api.deps import ADMIN, WORK, Current, Running, Session
 from app.api.describe import refuses
 from app.api.routes.connections import applied, plan
 from app.api.schemas.shape import answer
@@ -43,7 +43,7 @@ async def create(runtime: Running, caller: Current, body: PlanRequest) -> Respon
     operation_id="getPlan",
     summary="See a plan",
     response_model=ReviewItem,
-    dependencies=[READ],
+    dependencies=[WORK],
     responses=refuses(404, 409),
 )
 async def read(tx: Session, connection_id: UUID) -> Response:

@@ -11,19 +11,21 @@ from fastapi import APIRouter, Query, Request
 from starlette.responses import Response
 
 from app.api.counted import Counted
-from app.api.deps import READ, Current, Running, Session
+from app.api.deps import READ, WORK, Current, Running, Session
 from app.api.schemas.shape import answer
 from app.api.schemas.stats import LeadStats, SyncStats
 from app.api.strict import StrictRoute
 from app.db import stats
 from app.domain.ladder import STATUS_LADDER, rank
 
-router = APIRouter(prefix="/api/stats", tags=["statistics"], route_class=StrictRoute, dependencies=[READ])
+router = APIRouter(prefix="/api/stats", tags=["statistics"], route_class=StrictRoute)
 #: The ladder without its ways out.
 STAGES: Final = tuple(status for status in STATUS_LADDER if status not in ("new", "not_interested", "lost"))
 
 
-@router.get("/leads", operation_id="getLeadStats", summary="What the leads are", response_model=LeadStats)
+@router.get(
+    "/leads", operation_id="getLeadStats", summary="What the leads are", response_model=LeadStats, dependencies=[READ]
+)
 async def leads(request: Request, runtime: Running, caller: Current) -> Response:
     """Leads by status, source, owner and week of creation, the funnel and its conversion.
 
@@ -40,7 +42,9 @@ async def leads(request: Request, runtime: Running, caller: Current) -> Response
     return Response(await counted.get(caller.workspace_id, count), media_type="application/json")
 
 
-@router.get("/sync", operation_id="getSyncStats", summary="What the syncs do", response_model=SyncStats)
+@router.get(
+    "/sync", operation_id="getSyncStats", summary="What the syncs do", response_model=SyncStats, dependencies=[WORK]
+)
 async def sync(
     tx: Session, days: Annotated[int, Query(ge=1, le=366, description="How many days back the period begins.")] = 30
 ) -> Response:

@@ -8,7 +8,7 @@ from fastapi import APIRouter
 from starlette.responses import Response
 
 from app.api import running
-from app.api.deps import READ, WORK, Current, Idempotency, Once, Running, Session
+from app.api.deps import WORK, Current, Idempotency, Once, Running, Session
 from app.api.describe import refuses
 from app.api.gate import Caller
 from app.api.schemas.shape import answer
@@ -55,7 +55,7 @@ async def both_ways(
 
 
 @router.get(
-    "/status", operation_id="getSyncStatus", summary="How it stands", response_model=SyncStatus, dependencies=[READ]
+    "/status", operation_id="getSyncStatus", summary="How it stands", response_model=SyncStatus, dependencies=[WORK]
 )
 async def status(tx: Session) -> Response:
     """Every connection with its state, its last and next run, and what waits, is held or differs."""

@@ -9,14 +9,14 @@ from fastapi import APIRouter, Request
 from starlette.responses import Response
 
 from app.api import paging
-from app.api.deps import READ, Session
+from app.api.deps import WORK, Session
 from app.api.schemas.shape import answer
 from app.api.schemas.sync import Divergences, PendingPage
 from app.api.strict import StrictRoute
 from app.db import overview
 from app.domain.merge import State
 
-router = APIRouter(prefix="/api/sync", tags=["sync"], route_class=StrictRoute, dependencies=[READ])
+router = APIRouter(prefix="/api/sync", tags=["sync"], route_class=StrictRoute, dependencies=[WORK])
 _WAITING = (State.PENDING.value, State.INFLIGHT.value)
 
 
