@@ -87,7 +87,7 @@ async def test_a_read_takes_one_connection(team: Clients, runtime: Runtime, memb
     counting = Counting(runtime.db._pool)
     app = create_app(runtime=replace(runtime, db=Database(counting)))
 
-    async with browser(app, {"X-API-Key": await team.key("viewer")}) as client:
+    async with browser(app, {"X-API-Key": await team.key("member")}) as client:
         answers = [await client.get(p) for p in (path, "/api/leads", f"{path}/history", "/api/sync/runs")]
 
     assert [a.status_code for a in answers] == [200] * 4
