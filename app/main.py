@@ -14,6 +14,7 @@ from app import log as logs
 from app.api import application
 from app.api.gate import Gatekeeper
 from app.db.session import DatabaseUnavailable
+from app.inbox import applied
 from app.runtime import Runtime, opened
 from app.settings import Settings, load
 
@@ -36,6 +37,10 @@ def create_app(settings: Settings | None = None, runtime: Runtime | None = None)
                 logs.configure(settings.log_level, as_json=settings.log_json)
                 running = await stack.enter_async_context(opened(settings))
             gatekeeper = application.attach(app, running)
+            inbox = await stack.enter_async_context(applied(running))
+            mailroom = app.state.door.mailroom
+            mailroom.on_kept = inbox.nudge
+            stack.push_async_callback(mailroom.close)
             await stack.enter_async_context(_noting(gatekeeper))
             yield
 

@@ -12,6 +12,7 @@ import uvicorn
 
 from app.cli import first_start
 from app.cli.console import errors, listening, load, run, runtime
+from app.inbox import applied
 from app.lab.servers import PartServer, until_ended
 from app.main import create_app
 from app.scheduler import scheduled
@@ -69,6 +70,6 @@ def worker() -> None:
 
 
 async def _work(settings: Settings) -> None:
-    async with runtime(settings) as open_runtime, scheduled(open_runtime):
+    async with runtime(settings) as open_runtime, scheduled(open_runtime), applied(open_runtime):
         errors.print("Leadkeeper syncs what is due.", markup=False)
         await until_ended()
