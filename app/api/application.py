@@ -11,7 +11,6 @@ from fastapi_offline import FastAPIOffline
 from starlette.middleware.cors import CORSMiddleware
 
 from app.api import describe, errors
-from app.api.counted import Counted
 from app.api.edge import Compressed, Edge
 from app.api.gate import Gatekeeper
 from app.api.live import Feeds
@@ -90,7 +89,6 @@ def attach(app: FastAPI, runtime: Runtime) -> Gatekeeper:
     app.state.runtime = runtime
     app.state.gatekeeper = Gatekeeper(runtime)
     app.state.exports = asyncio.Semaphore(exports.AT_ONCE)
-    app.state.lead_stats = Counted()
     app.state.feeds = Feeds(runtime.db)
     app.state.door = Door(runtime)
     gatekeeper: Gatekeeper = app.state.gatekeeper

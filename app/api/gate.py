@@ -13,7 +13,7 @@ from starlette.requests import Request
 
 from app.api.errors import Problem
 from app.api.limits import REMEMBERED, Buckets
-from app.db import audits, deliveries, idempotency, keys, workspaces
+from app.db import audits, deliveries, idempotency, keys, stats, workspaces
 from app.db.session import Role, Tenant, Tx
 from app.runtime import Runtime
 from app.vault import key_hash
@@ -122,10 +122,11 @@ class Gatekeeper:
         return replace(caller, workspace_id=workspace_id)
 
     async def forget_old(self) -> None:
-        """Removes idempotency keys that have expired, and bodies of deliveries that were kept long enough."""
+        """Removes expired idempotency keys and bodies of deliveries kept long enough; adds up the counts of leads."""
         for workspace_id in await workspaces.ids(self._runtime.db):
             async with self._runtime.db.transaction(Tenant(workspace_id)) as tx:
                 await idempotency.forget(tx)
+                await stats.fold(tx)
             forgotten = deliveries.FORGOTTEN
             while forgotten == deliveries.FORGOTTEN:
                 async with self._runtime.db.transaction(Tenant(workspace_id)) as tx:

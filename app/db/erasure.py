@@ -37,6 +37,8 @@ KEPT: Final = {
         "provider name target config mapping conflict_strategy create_policy thresholds state reason lease_owner"
     ),
     "erasure_ledger": "hash",
+    # how many leads are in a status, come from a source, are somebody's: gone with the last of them
+    "lead_count": "by value",
     "provider_account": "provider secret fingerprint webhook_hash",
     "rate_bucket": "resource",
     # an offset and the provider's clock

@@ -1,4 +1,8 @@
-"""Numbers over many rows, each in a single pass: what a workspace's leads are, and what its syncs do."""
+"""Numbers over many rows: what a workspace's leads are, and what its syncs do.
+
+Leads are counted while they are written: triggers append to `lead_count` what each statement adds and takes away, so
+that a count is a sum of few rows, exact, and nobody waits for anybody.
+"""
 
 from __future__ import annotations
 
@@ -9,20 +13,11 @@ from app.db.session import Tx
 
 #: Values of a free text that are told apart; the rest of them counts in the totals only.
 MOST: Final = 100
-# A week begins on Monday, in UTC. Combinations are counted first, so that leads are looked at once. No index helps: a
-# source may be longer than an index entry can be.
 _LEADS: Final = f"""
-WITH part AS MATERIALIZED (
-    SELECT status, source, claimed_by AS owner, date_trunc('week', created_at AT TIME ZONE 'UTC')::date AS week,
-        count(*) AS leads, count(*) FILTER (WHERE is_positive_reply) AS positive
-    FROM lead WHERE workspace_id = $1 AND deleted_at IS NULL GROUP BY 1, 2, 3, 4)
-SELECT by, value, leads, positive FROM (
-    SELECT *, row_number() OVER (PARTITION BY by ORDER BY leads DESC, value) AS place FROM (
-        SELECT CASE WHEN GROUPING(status) = 0 THEN 'status' WHEN GROUPING(source) = 0 THEN 'source'
-            WHEN GROUPING(owner) = 0 THEN 'owner' WHEN GROUPING(week) = 0 THEN 'week' ELSE 'all' END AS by,
-            coalesce(status, source, owner, week::text) AS value,
-            coalesce(sum(leads), 0)::bigint AS leads, coalesce(sum(positive), 0)::bigint AS positive
-        FROM part GROUP BY GROUPING SETS ((status), (source), (owner), (week), ())) counted) placed
+SELECT by, value, leads FROM (
+    SELECT by, value, sum(leads)::bigint AS leads,
+        row_number() OVER (PARTITION BY by ORDER BY sum(leads) DESC, value) AS place
+    FROM lead_count WHERE workspace_id = $1 GROUP BY by, value HAVING sum(leads) > 0) counted
 WHERE place <= {MOST} OR by NOT IN ('source', 'owner')
 ORDER BY by, place
 """
@@ -58,12 +53,17 @@ item AS MATERIALIZED (SELECT kind, connection_id, count(*) AS n FROM review_item
 
 
 async def of_leads(tx: Tx) -> list[Any]:
-    """Returns counts of the leads that are not deleted, the greatest of each kind first: (by, value, leads, positive).
+    """Returns counts of the leads that are not deleted, the greatest of each kind first: (by, value, leads).
 
-    `by` is status, source, owner, week or all; a value of None is an empty field. Of sources and owners there are the
-    `MOST` with the most leads.
+    `by` is status, source, owner, week, positive or all; a value of None is an empty field. Of sources and owners there
+    are the `MOST` with the most leads.
     """
     return await tx.all(_LEADS, tx.workspace_id)
+
+
+async def fold(tx: Tx) -> None:
+    """Adds up what writes have appended to the counts of leads."""
+    await tx.run("SELECT fold_lead_counts()")
 
 
 async def of_connections(tx: Tx, since: datetime) -> list[Any]:

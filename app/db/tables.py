@@ -94,16 +94,12 @@ def _to(table: str, column: str, *, set_null: bool = False) -> ForeignKeyConstra
     )
 
 
-def _tenant(name: str, *parts: Any, key: tuple[str, ...] = ("id",)) -> Table:
-    """A table of one workspace's rows."""
+def _tenant(name: str, *parts: Any, key: tuple[str, ...] = ("id",), of_lead: bool = False) -> Table:
+    """A table of one workspace's rows; where they are parts of a lead (`of_lead`), the lead ties them to it."""
+    workspace = [] if of_lead else [ForeignKeyConstraint(["workspace_id"], ["workspace.id"], ondelete="CASCADE")]
     return Table(
-        name,
-        metadata,
-        _id("workspace_id"),
-        *parts,
-        PrimaryKeyConstraint("workspace_id", *key),
-        ForeignKeyConstraint(["workspace_id"], ["workspace.id"], ondelete="CASCADE"),
-    )
+        name, metadata, _id("workspace_id"), *parts, PrimaryKeyConstraint("workspace_id", *key), *workspace
+    )  # fmt: skip
 
 
 workspace = Table(
@@ -251,7 +247,12 @@ lead_alias = _tenant(
 #: Hashes of what leads share that may be duplicates; only leads that share one are compared.
 lead_block = _tenant(
     "lead_block", Column("key", BigInteger, nullable=False), _id("lead_id"), _to("lead", "lead_id"),
-    Index(None, "workspace_id", "lead_id"), key=("key", "lead_id"),
+    Index(None, "workspace_id", "lead_id"), key=("key", "lead_id"), of_lead=True,
+)  # fmt: skip
+
+#: How many leads there are by status, source, owner and week: what every statement added or took away, to be summed.
+lead_count = _tenant(
+    "lead_count", _id(), _text("by", null=False), _text("value"), Column("leads", BigInteger, nullable=False)
 )  # fmt: skip
 
 #: Which leads became one, and everything it takes to make them two again.

@@ -1,17 +1,19 @@
-"""Statistics: every number is what counting by hand gives, and counting is not done more often than it should be."""
+"""Statistics: every number is what counting by hand gives, whatever is written meanwhile."""
 
 from __future__ import annotations
 
 import asyncio
+import random
 from collections.abc import Callable
 from typing import Any
 
 import httpx
+import pytest
 
-from app.api.counted import LONGEST, Counted
 from app.api.routes.stats import lead_stats
 from app.db import reviews, runs, stats
 from app.db.ids import new_id
+from app.db.session import Tenant
 from tests.api.conftest import Clients
 
 MADE: list[tuple[str, str | None, str | None, str, bool | None]] = [
@@ -93,46 +95,79 @@ async def test_only_the_most_frequent_sources_are_named_and_all_are_counted(team
     assert found["by_source"][0] == {"source": "source 120", "leads": 2}
 
 
-async def test_counting_is_done_once_at_a_time_and_kept_for_twenty_times_as_long_as_it_took() -> None:
-    time, times = [0.0], [0]
-    counted = Counted(lambda: time[0])
-    here, there = new_id(), new_id()
-
-    async def count(took: float = 2.0) -> bytes:
-        times[0] += 1
-        await asyncio.sleep(0)
-        time[0] += took
-        return b"%d" % times[0]
-
-    together = await asyncio.gather(*(counted.get(here, count) for _ in range(10)))
-    elsewhere = await counted.get(there, count)
-    time[0] = 41.9
-    kept = await counted.get(here, count)
-    time[0] = 42.0
-    again = await counted.get(here, lambda: count(100.0))
-    time[0] += LONGEST - 0.1
-    still = await counted.get(here, count)
-    time[0] += 0.1
-
-    assert together == [b"1"] * 10
-    assert (elsewhere, kept, again, still) == (b"2", b"1", b"3", b"3")
-    assert await counted.get(here, count) == b"4"
-    assert not counted._locks
+COUNTED_BY_HAND = """
+    SELECT c.by, c.value, count(*) AS leads FROM lead l, LATERAL (VALUES ('all', NULL), ('status', status),
+        ('source', source), ('owner', claimed_by), ('positive', NULL),
+        ('week', date_trunc('week', created_at AT TIME ZONE 'UTC')::date::text)) AS c(by, value)
+    WHERE workspace_id = $1 AND deleted_at IS NULL AND (c.by <> 'positive' OR is_positive_reply) GROUP BY c.by, c.value
+"""
+#: One of each way in which leads are written; $2 is a random lead.
+WRITES = (
+    "INSERT INTO lead (workspace_id, id, source) SELECT $1, gen_random_uuid(), 'Fair' WHERE $2 IS NOT NULL",
+    "INSERT INTO lead (workspace_id, id, deleted_at) SELECT $1, gen_random_uuid(), now() WHERE $2 IS NOT NULL",
+    "UPDATE lead SET status = 'contacted' WHERE workspace_id = $1 AND id <> $2 AND status = 'new'",
+    "UPDATE lead SET status = 'won', is_positive_reply = true, source = NULL WHERE workspace_id = $1 AND id = $2",
+    "UPDATE lead SET is_positive_reply = NOT is_positive_reply, title = 'x' WHERE workspace_id = $1 AND id >= $2",
+    "UPDATE lead SET claimed_by = 'me@x.test', source = 'Web' WHERE workspace_id = $1 AND id > $2",
+    "UPDATE lead SET created_at = created_at - interval '8 days' WHERE workspace_id = $1 AND id = $2",
+    "UPDATE lead SET deleted_at = now() WHERE workspace_id = $1 AND id = $2",
+    "UPDATE lead SET deleted_at = NULL WHERE workspace_id = $1 AND id < $2",
+    "SELECT erase_leads(ARRAY[$2], '{}', '{}', now()) WHERE $1 IS NOT NULL",
+    "SELECT fold_lead_counts() WHERE $1 IS NOT NULL AND $2 IS NOT NULL",
+)
 
 
-async def test_a_count_that_fails_is_not_kept() -> None:
-    counted, here = Counted(), new_id()
+@pytest.mark.parametrize("seed", range(3))
+async def test_counts_are_what_counting_gives_whatever_is_written(team: Clients, seed: int) -> None:
+    await make(team)
+    rng = random.Random(seed)
+    for write in rng.choices(WRITES, k=60):
+        async with team.runtime.db.transaction(Tenant(team.workspace_id, "admin")) as tx:
+            ids = [row["id"] for row in await tx.all("SELECT id FROM lead ORDER BY id")]
+            given = write.replace("$1", "$1::uuid").replace("$2", "$2::uuid")
+            await tx.run(given, tx.workspace_id, rng.choice(ids or [new_id()]))
+            found = {(row["by"], row["value"]): row["leads"] for row in await stats.of_leads(tx)}
+            by_hand = await tx.all(COUNTED_BY_HAND, tx.workspace_id)
 
-    async def fails() -> bytes:
-        raise OSError
+        assert found == {(row["by"], row["value"]): row["leads"] for row in by_hand}, write
 
-    async def count() -> bytes:
-        return b"1"
 
-    found = await asyncio.gather(counted.get(here, fails), counted.get(here, count), return_exceptions=True)
+async def test_folding_leaves_one_row_per_value_and_nothing_of_values_that_are_gone(team: Clients) -> None:
+    await make(team)
+    async with team.runtime.db.transaction(team.tenant) as tx:
+        await tx.run("UPDATE lead SET source = 'Zebedee' WHERE workspace_id = $1", tx.workspace_id)
+        await tx.run("UPDATE lead SET source = 'Fair' WHERE workspace_id = $1", tx.workspace_id)
+    async with team.runtime.db.transaction(team.tenant) as tx:
+        before = await stats.of_leads(tx)
 
-    assert isinstance(found[0], OSError)
-    assert found[1] == b"1"
+    await team.app.state.gatekeeper.forget_old()
+
+    async with team.runtime.db.transaction(team.tenant) as tx:
+        after, rows = await stats.of_leads(tx), await tx.all("SELECT by, value FROM lead_count")
+    assert after == before
+    assert len(rows) == len(after)
+    assert "Zebedee" not in {row["value"] for row in rows}
+
+
+async def test_counts_that_are_folded_while_others_write_stay_right(team: Clients) -> None:
+    await make(team)
+
+    async def write(source: str) -> None:
+        async with team.runtime.db.transaction(team.tenant) as tx:
+            await tx.run(
+                "INSERT INTO lead (workspace_id, id, source) VALUES ($1, $2, $3)", tx.workspace_id, new_id(), source
+            )
+            await asyncio.sleep(0)
+
+    async def fold() -> None:
+        async with team.runtime.db.transaction(team.tenant) as tx:
+            await stats.fold(tx)
+
+    await asyncio.gather(*(write("Fair") if n % 3 else fold() for n in range(60)))
+
+    async with team.runtime.db.transaction(team.tenant) as tx:
+        found = {(row["by"], row["value"]): row["leads"] for row in await stats.of_leads(tx)}
+    assert (found["all", None], found["source", "Fair"]) == (8 + 40, 3 + 40)
 
 
 async def test_syncs_are_counted_by_connection(

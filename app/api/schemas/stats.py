@@ -79,7 +79,7 @@ class LeadStats(Shown):
         ],
         conversion={"contacted_to_replied": 0.0909, "replied_to_booked": 1.0, "closed_won": 1.0, "all_won": 0.0323},
     )  # fmt: skip
-    as_of: datetime = Field(description="When it was counted: at most a minute ago.")
+    as_of: datetime = Field(description="When it was counted: now.")
     total: int = Field(description="All leads.")
     claimed: int = Field(description="Leads somebody claimed.")
     positive_replies: int = Field(description="Leads whose `is_positive_reply` is true.")
