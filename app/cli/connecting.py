@@ -111,7 +111,9 @@ async def _test(settings: Settings, in_workspace: str | None, name: str) -> str:
         async with open_runtime.db.transaction(tenant) as tx:
             sealed = await connections.secret(tx, stored.account_id)
         secret = open_runtime.vault.open(sealed or b"")
-        return adjust.verdict(stored, await probe_account(open_runtime, stored.provider, dict(stored.config), secret))
+        columns = await probe_account(open_runtime, stored.provider, dict(stored.config), secret)
+        async with open_runtime.db.transaction(tenant) as tx:
+            return await adjust.verdict(tx, stored, columns)
 
 
 @app.command("approve")

@@ -147,7 +147,8 @@ async def _connections(runtime: Runtime) -> AsyncIterator[Finding]:
             try:
                 secret = runtime.vault.open(sealed or b"")
                 columns = await probe_account(runtime, connection.provider, dict(connection.config), secret)
-                says = adjust.verdict(connection, columns)
+                async with runtime.db.transaction(tenant) as tx:
+                    says = await adjust.verdict(tx, connection, columns)
             except LeadkeeperError as exc:
                 yield Finding(what, False, str(exc))
                 continue

@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import Any
 from uuid import UUID
 
-from app.db import connections, link_work, overview, reviews, runs
+from app.db import accounts, connections, link_work, overview, reviews, runs
 from app.db.connections import Stored, StreamState
 from app.db.session import Tx
 from app.domain import filters, mapping
@@ -57,9 +57,13 @@ def rows_of(stored: Stored) -> list[dict[str, JSON]]:
     return [{k: row[k] for k in ("field", "remote", "direction", "values") if k in row} for row in stored.mapping]
 
 
-def verdict(stored: Stored, columns: Sequence[Column]) -> str:
+async def verdict(tx: Tx, stored: Stored, columns: Sequence[Column]) -> str:
     """Says in one sentence that a connection works; raises `MappingError` with what is missing."""
     if not stored.pushes:
+        if await accounts.readable(tx, stored) == frozenset():
+            return (
+                f"{stored.name} works: the key is accepted. It reads nothing until an operator assigns it a campaign."
+            )
         return f"{stored.name} works: the key is accepted and its campaigns can be read."
     table = mapping.check(rows_of(stored), columns)
     written = sum(m.direction != "pull" for m in table.fields.values())

@@ -11,7 +11,7 @@ import httpx
 import orjson
 import pytest
 
-from app.db import accounts, deliveries
+from app.db import accounts, connections, deliveries
 from app.db.session import Database, Tenant
 from app.lab.world import World, make
 from app.sync import adjust, inbox, write_back
@@ -106,6 +106,7 @@ async def test_the_same_key_with_another_webhook_secret_is_the_same_account(benc
 async def test_a_campaign_that_nobody_is_assigned_waits(bench: Bench) -> None:
     await bench.instantly()
     second = await joins(bench)
+    assert "until an operator assigns it a campaign" in await said(second)
     bench.world.instantly.store.add_campaign("Waits")
     lead(bench, 2, "w@x.test")
 
@@ -116,6 +117,14 @@ async def test_a_campaign_that_nobody_is_assigned_waits(bench: Bench) -> None:
     await assign(bench, bench.campaigns[2], second)
     await second.settle()
     assert (await emails(bench.world), await emails(second)) == (set(), {"w@x.test"})
+    assert "its campaigns can be read" in await said(second)
+
+
+async def said(world: World) -> str:
+    """What a test of a workspace's connection says."""
+    async with world.runtime.db.transaction(world.tenant) as tx:
+        (stored,) = await connections.every(tx)
+        return await adjust.verdict(tx, stored, [])
 
 
 async def test_an_account_stays_shared_when_the_last_assignment_and_the_second_workspace_are_gone(

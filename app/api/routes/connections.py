@@ -127,7 +127,8 @@ async def test(runtime: Running, caller: Current, connection_id: UUID) -> Respon
     """Asks the provider, and says in one sentence what works or what is missing."""
     try:
         stored, columns = await _looked_at(runtime, caller.tenant, connection_id, {"test"})
-        return answer(Tested(ok=True, message=adjust.verdict(stored, columns or [])))
+        async with runtime.db.transaction(caller.tenant) as tx:
+            return answer(Tested(ok=True, message=await adjust.verdict(tx, stored, columns or [])))
     except (ProviderError, MappingError) as exc:
         return answer(Tested(ok=False, message=str(exc)))
 
