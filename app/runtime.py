@@ -24,6 +24,8 @@ from app.providers.base import Clock, Column, Limiter, Provider, Record
 from app.providers.instantly import Instantly
 from app.providers.instantly_campaigns import InstantlyCampaigns
 from app.providers.instantly_funnel import PACING
+from app.providers.instantly_hooks import InstantlyHooks
+from app.providers.instantly_mail import InstantlyMails
 from app.providers.instantly_rows import InstantlyRows
 from app.providers.outreach import RemoteCampaign
 from app.settings import Settings
@@ -70,7 +72,7 @@ class Runtime:
         config = connection.config | {"campaign_ids": None if readable is None else sorted(readable)}
         provider = self.provider(connection.provider, config, secret, connection.table, count)
         try:
-            yield self._adapt(connection, provider)
+            yield self._adapt(connection, provider, secret)
         finally:
             await provider.close()
             if calls[0]:
@@ -146,7 +148,7 @@ class Runtime:
             on_call=on_call,
         )
 
-    def _adapt(self, connection: Stored, provider: Provider) -> Adapter:
+    def _adapt(self, connection: Stored, provider: Provider, secret: Mapping[str, str]) -> Adapter:
         if isinstance(provider, Instantly):
             pacing = _pacing(connection.config)
             return Adapter(
@@ -158,6 +160,10 @@ class Runtime:
                 rows=InstantlyRows(provider.funnel),
                 campaigns=InstantlyCampaigns(provider, clock=self.clock, pacing_seconds=pacing),
                 namespace=instantly_words.namespace,
+                hooks=InstantlyHooks(
+                    provider.funnel, public_url=self.settings.public_url, secret=secret.get(WEBHOOK_SECRET)
+                ),
+                mails=InstantlyMails(provider.funnel, api_key=secret["api_key"]),
             )
         table = connection.table
         return Adapter(

@@ -64,6 +64,12 @@ class Settings(BaseSettings):
     scheduler_tick_seconds: float = Field(
         2.0, alias="SCHEDULER_TICK_SECONDS", gt=0, le=60, description="Seconds between two looks for due work."
     )
+    public_url: str | None = Field(
+        None,
+        alias="PUBLIC_URL",
+        pattern=r"^https?://[^/?#\s]+(/[^?#\s]*)?$",
+        description="Where Instantly can reach this service; unset: no webhook is registered there.",
+    )
     host: str = Field("127.0.0.1", alias="HOST", description="The address the service listens on.")
     port: int = Field(8000, alias="PORT", description="The port the service listens on.")
     database_pool: int = Field(10, alias="DATABASE_POOL", ge=2, le=100, description="Database connections at most.")

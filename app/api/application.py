@@ -19,6 +19,7 @@ from app.api.routes import (
     accounts,
     admin_sync,
     bulk,
+    completeness,
     connections,
     decisions,
     duplicates,
@@ -46,7 +47,7 @@ from app.runtime import Runtime
 VERSION = "0.1.0"
 ROUTERS = (
     leads, exports, duplicates, merging, bulk, working, stories, events, sync, runs, waiting, plans, decisions, stats,
-    instantly, webhooks, admin_sync, connections, keys, settings, workspaces, accounts, system,
+    instantly, webhooks, completeness, admin_sync, connections, keys, settings, workspaces, accounts, system,
 )  # fmt: skip
 #: Headers a browser's code may read.
 EXPOSED = ("ETag", "Link", "Location", "Retry-After", "X-Request-ID", "Idempotency-Replayed", "Content-Disposition")

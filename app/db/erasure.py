@@ -25,6 +25,8 @@ ERASED: Final = frozenset({
 #: Columns of the other tables, which hold nothing about a lead: names that the team gave, how things are set up, what
 #: staff did and to which ids, and keyed hashes, which are kept on purpose.
 KEPT: Final = {
+    # a state, an offset and sentences about keys and plans
+    "account_watch": "hook hook_error mails_position mails_error",
     "alembic_version": "version_num",
     "api_key": "name prefix hash role acts_for",
     "app_user": "email role",
@@ -39,6 +41,8 @@ KEPT: Final = {
     "erasure_ledger": "hash",
     # how many leads are in a status, come from a source, are somebody's: gone with the last of them
     "lead_count": "by value",
+    "hook_gap": "why",
+    "log_day": "error",
     "provider_account": "provider secret fingerprint webhook_hash",
     "rate_bucket": "resource",
     # an offset and the provider's clock

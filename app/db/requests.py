@@ -54,6 +54,8 @@ class Request:
     campaign_id: str
     #: the campaign's name
     campaign: str | None
+    #: the row is no longer there, or is somebody else's
+    is_gone: bool
 
 
 async def memberships(tx: Tx, lead_id: UUID, campaign_id: UUID | None = None) -> list[Membership]:
@@ -137,6 +139,7 @@ async def due(tx: Tx, connection_id: UUID, limit: int) -> list[Request]:
     rows = await tx.all(
         f"SELECT q.id, q.link_id, coalesce(k.lead_id, q.lead_id) AS lead_id, q.kind, q.interest, q.state, q.attempts,"
         " q.looks, q.error, k.remote_id, k.raw ->> 'email' AS email, split_part(k.remote_key, '/', 1) AS campaign_id,"
+        " k.gone_at IS NOT NULL OR k.ended_at IS NOT NULL AS is_gone,"
         f" c.name AS campaign {_JOINED} WHERE q.workspace_id = $1 AND q.connection_id = $2 AND q.state IN {OPEN}"
         " AND (q.next_attempt_at IS NULL OR q.next_attempt_at <= $4) ORDER BY q.created_at, q.id LIMIT $3",
         tx.workspace_id,

@@ -661,6 +661,8 @@ webhook_delivery = Table(
     _at("next_attempt_at"),
     _at("applied_at"),
     _id("lead_id", nullable=True),
+    #: the day (UTC) on which the provider's own log has it
+    Column("logged_on", Date),
     PrimaryKeyConstraint("id"),
     UniqueConstraint("dedupe_key"),
     ForeignKeyConstraint(["workspace_id"], ["workspace.id"], ondelete="CASCADE"),
@@ -686,10 +688,76 @@ webhook_delivery = Table(
         "webhook_delivery_kept_idx", "workspace_id", "received_at",
         postgresql_where=text("body IS NOT NULL AND state IN ('applied', 'ignored')"),
     ),
+    Index(
+        "webhook_delivery_logged_idx", "workspace_id", "logged_on", postgresql_where=text("logged_on IS NOT NULL")
+    ),
 )  # fmt: skip
 
+
+def _account(name: str, *parts: Any, key: tuple[str, ...] = ()) -> Table:
+    """A table of what concerns an account; the workspaces that use it see it."""
+    return Table(
+        name,
+        metadata,
+        _id("account_id"),
+        *parts,
+        PrimaryKeyConstraint("account_id", *key),
+        ForeignKeyConstraint(["account_id"], ["provider_account.id"], ondelete="CASCADE"),
+    )
+
+
+#: How an account's webhook fares, and how far its mails and its delivery log were read.
+account_watch = _account(
+    "account_watch",
+    #: unknown, unset (nobody said where deliveries can go), active, disabled (by the provider), refused (by the key's
+    #: scopes or the plan)
+    _text("hook", null=False, default="unknown"),
+    _text("hook_error"),
+    #: registered since, and seen to be active last
+    _at("hook_since"),
+    _at("hook_seen_at"),
+    _at("hook_looked_at"),
+    #: mails that arrived from then on are still to be asked for; where the listing stands (null: at rest)
+    _at("mails_since"),
+    _json("mails_position", None),
+    _text("mails_error"),
+    _at("mails_looked_at"),
+    _at("log_looked_at"),
+    CheckConstraint("hook IN ('unknown', 'unset', 'active', 'disabled', 'refused')", name="hook"),
+)
+
+#: When nothing was delivered to an account's webhook.
+hook_gap = _account(
+    "hook_gap",
+    Column("began_at", DateTime(timezone=True), nullable=False),
+    _at("ended_at"),
+    _text("why", null=False),
+    #: the provider's log was seen to go on meanwhile, so nothing of it is unknown
+    _flag("is_logged", False),
+    key=("began_at",),
+)
+
+#: What the provider's log of a day (UTC) was found to hold.
+log_day = _account(
+    "log_day",
+    Column("day", Date, nullable=False),
+    #: attempts of all webhooks of the account, and those that failed: whether there is anything new
+    _count("total"),
+    _count("failed"),
+    #: deliveries that failed and that the log no longer has the content of
+    _count("lost"),
+    _at("lost_from"),
+    _at("lost_to"),
+    _text("error"),
+    _at("checked_at", now=True),
+    key=("day",),
+)
+
 #: Rows of these tables belong to no single workspace; the app role meets them through grants alone.
-OPERATOR_TABLES = frozenset({"workspace", "provider_account", "rate_bucket", "campaign_assignment", "alembic_version"})
+OPERATOR_TABLES = frozenset({
+    "workspace", "provider_account", "rate_bucket", "campaign_assignment", "alembic_version", "account_watch",
+    "hook_gap", "log_day",
+})  # fmt: skip
 #: Rows here are written once.
 APPEND_ONLY = frozenset({"lead_change", "audit", "erasure_ledger"})
 

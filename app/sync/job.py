@@ -15,7 +15,7 @@ from app.domain.lead import Connection
 from app.domain.values import JSON
 from app.errors import LeadkeeperError
 from app.providers.base import Provider, Record
-from app.providers.outreach import CampaignSource, RowWriter
+from app.providers.outreach import CampaignSource, HookSource, MailSource, RowWriter
 
 #: The stream of a connection's records.
 STREAM = "records"
@@ -53,6 +53,8 @@ class Adapter:
     namespace: Callable[[str], str] = str
     #: False: observations leave fields out that the records show
     shows_all: bool = True
+    hooks: HookSource | None = None
+    mails: MailSource | None = None
 
 
 @dataclass(slots=True, kw_only=True)
@@ -65,6 +67,8 @@ class Job:
     adapter: Adapter
     lease: Lease
     run_id: UUID | None = None
+    #: what the run was told
+    options: Mapping[str, JSON] = field(default_factory=dict)
     counters: Counter[str] = field(default_factory=Counter)
     stage: str = ""
     done: int = 0
@@ -82,6 +86,7 @@ class Job:
 
     def take(self, options: Mapping[str, JSON]) -> None:
         """Takes what a person decided for this run."""
+        self.options = options
         self.held_clears = frozenset()
         self.allowed_clears = frozenset(options.get("allowed_clears", ()))
         self.refused_clears = frozenset(options.get("refused_clears", ()))

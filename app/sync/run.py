@@ -22,7 +22,7 @@ from app.db.connections import Lease, LeaseLost, Stored
 from app.db.session import Database, DatabaseUnavailable, Tenant
 from app.domain.policy import COUNTERS
 from app.providers.base import ProviderError, RateLimited, Refused, Rejected
-from app.sync import preview, pull, push, reconcile, sweep, write_back
+from app.sync import completeness, hooks, mails, preview, pull, push, reconcile, sweep, write_back
 from app.sync.job import Adapter, Cancelled, Job
 
 log = structlog.get_logger()
@@ -109,7 +109,7 @@ async def _one_run(job: Job, run: Any) -> datetime | None:
         await job.lease.fence(tx)
         await runs.finish(tx, finished, "done", job.counters)
         await connections.recovered(tx, job.id)
-        if run["kind"] == "to_remote":
+        if run["kind"] in ("to_remote", completeness.KIND):
             return None
         return tx.now + timedelta(minutes=job.connection.schedule_minutes)
 
@@ -173,6 +173,7 @@ async def delta(job: Job) -> None:
     if job.connection.state == "new":
         await _first(job)
         return
+    await hooks.watch(job)
     mode = await pull.pull(job, "delta")
     if mode == "full" and job.connection.pushes:
         await sweep.sweep(job)
@@ -181,6 +182,7 @@ async def delta(job: Job) -> None:
         if began is not None:
             await sweep.sweep(job, began)
     await _both_ways(job)
+    await _catch_up(job)
 
 
 async def full(job: Job) -> None:
@@ -188,10 +190,12 @@ async def full(job: Job) -> None:
     if job.connection.state == "new":
         await _first(job)
         return
+    await hooks.watch(job)
     await pull.pull(job, "full")
     if job.connection.pushes:
         await sweep.sweep(job)
     await _both_ways(job)
+    await _catch_up(job)
 
 
 async def refresh(job: Job) -> None:
@@ -243,12 +247,19 @@ async def _both_ways(job: Job) -> None:
         await reconcile.reconcile(job)
 
 
+async def _catch_up(job: Job) -> None:
+    """Finds what should have been delivered and was not."""
+    await mails.poll(job)
+    await completeness.look(job)
+
+
 STEPS: dict[str, Callable[[Job], Awaitable[None]]] = {
     "delta": delta,
     "full": full,
     "refresh": refresh,
     "to_remote": to_remote,
     "from_remote": from_remote,
+    completeness.KIND: completeness.one_day,
 }
 
 

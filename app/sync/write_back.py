@@ -26,6 +26,7 @@ AT_ONCE = 50
 FIRST_LOOK, LOOKS = 5.0, 8
 #: How often a change is sent whose answer is lost.
 ATTEMPTS = 3
+GONE = "The lead is not in this campaign any more."
 
 
 class NoSuchCampaign(LeadkeeperError):
@@ -76,7 +77,9 @@ async def write_back(job: Job) -> bool:
             await _look(job, rows, sent)
             looked = True
         for request in due:
-            if request.state == "queued":
+            if request.state == "queued" and request.is_gone:
+                await _end(job, request, GONE)
+            elif request.state == "queued":
                 await _send(job, rows, request)
     return looked
 
@@ -92,6 +95,9 @@ async def _send(job: Job, rows: RowWriter, request: Request) -> None:
 
     async def guard() -> None:
         await job.lease.ensure(job.lease.write_seconds * 1.25)
+        # whoever takes a campaign from this workspace takes the lease as well
+        async with job.db.transaction(job.tenant) as tx:
+            await job.lease.fence(tx)
 
     try:
         if request.kind == "remove":
@@ -132,7 +138,7 @@ async def _look(job: Job, rows: RowWriter, sent: Sequence[Request]) -> None:
         record = there.get(request.remote_id)
         if record is None:
             is_removed = request.kind == "remove"
-            await _end(job, request, None if is_removed else "The lead is not in this campaign there any more.")
+            await _end(job, request, None if is_removed else GONE)
         elif request.kind == "interest" and rows.shows(record, request.interest):
             await _end(job, request, None)
         else:

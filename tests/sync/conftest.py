@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import Any
 from uuid import UUID
 
@@ -20,6 +21,7 @@ from app.sandbox.airtable import AirtableSandbox, FieldSpec
 from app.sandbox.core import MovableClock
 from app.sandbox.instantly import InstantlySandbox
 from app.sync import edit
+from app.vault import webhook_hash
 from tests.conftest import Urls
 
 TOKEN, KEY = "patTEST.x", "key-test"
@@ -168,9 +170,9 @@ class Bench:
             return await tx.value(sql, *args)
 
 
-@pytest.fixture
-async def bench(urls: Urls, tmp_path: Any) -> AsyncIterator[Bench]:
-    """A world with an empty table and two empty campaigns."""
+@contextlib.asynccontextmanager
+async def opened(urls: Urls, data_dir: Any, *, is_dated: bool = False) -> AsyncIterator[Bench]:
+    """Opens a world with an empty table and two empty campaigns; `is_dated`: with one clock for all of it."""
     clock = MovableClock()
     airtable, instantly = AirtableSandbox(clock=clock, seed=1), InstantlySandbox(clock=clock, seed=1)
     airtable.switches.limiter, instantly.switches.rate_limits = False, False
@@ -185,10 +187,67 @@ async def bench(urls: Urls, tmp_path: Any) -> AsyncIterator[Bench]:
     transport = InProcess({"api.airtable.com": airtable.app, "api.instantly.ai": instantly.app})
     async with contextlib.AsyncExitStack() as stack:
         world = await stack.enter_async_context(
-            in_process(urls.app, tmp_path, airtable, instantly, transport=transport)
+            in_process(urls.app, data_dir, airtable, instantly, transport=transport, clock=clock if is_dated else None)
         )
         world.runtime.limiter = Unlimited()
         yield Bench(world, clock)
+
+
+@pytest.fixture
+async def bench(urls: Urls, tmp_path: Any) -> AsyncIterator[Bench]:
+    """A world with an empty table and two empty campaigns."""
+    async with opened(urls, tmp_path) as bench:
+        yield bench
+
+
+@dataclass
+class Wired:
+    """A world whose Instantly can reach it, with one clock for both."""
+
+    bench: Bench
+    #: nothing gets through
+    is_away: bool = False
+
+    @property
+    def hooks(self) -> list[Any]:
+        """The webhooks there are at Instantly."""
+        return list(self.bench.world.instantly.deliveries.hooks.all.values())
+
+    async def take(self, url: str, headers: Mapping[str, str], body: bytes, timeout: float) -> int:
+        """Takes a delivery in, as the route does."""
+        if self.is_away:
+            raise ConnectionRefusedError("Connection refused")
+        row = deliveries.delivery(
+            body,
+            fingerprint=self.bench.world.runtime.vault.address,
+            secret_hash=webhook_hash(headers["X-Webhook-Secret"].encode()),
+            path=url.rpartition("/")[2],
+        )
+        (stored,) = await deliveries.store(self.bench.world.runtime.db, [row])
+        return 401 if stored is None else 202
+
+    async def pass_time(self, seconds: float) -> None:
+        """Lets Instantly deliver and retry in the meantime, and then works what is due here."""
+        there = self.bench.world.instantly.deliveries
+        until = self.bench.clock.now() + timedelta(seconds=seconds)
+        while (due := there.next_due()) is not None and due <= until:
+            self.bench.clock.advance(max(0.0, (due - self.bench.clock.now()).total_seconds()) + 0.01)
+            await there.deliver_due()
+        self.bench.clock.advance(max(0.0, (until - self.bench.clock.now()).total_seconds()))
+        await self.bench.world.settle()
+
+
+@pytest.fixture
+async def wired(urls: Urls, tmp_path: Any) -> AsyncIterator[Wired]:
+    """A world that Instantly can reach."""
+    async with opened(urls, tmp_path, is_dated=True) as bench:
+        runtime = bench.world.runtime
+        runtime.settings = runtime.settings.model_copy(update={"public_url": "https://leads.example.test"})
+        wired = Wired(bench)
+        bench.world.instantly.deliveries.sender = wired.take
+        # one call for a list that fits one page, so that calls can be counted
+        bench.world.instantly.switches.cursor_on_last_page = False
+        yield wired
 
 
 class Unlimited:

@@ -18,17 +18,19 @@ from app.api.schemas.connection import (
     NewConnection,
     RemoteColumns,
     Tested,
+    Webhook,
 )
 from app.api.schemas.shape import answer
 from app.api.schemas.sync import Approval, ReviewItem, Run
 from app.api.strict import StrictRoute
 from app.db import audits, connections, reviews, runs
 from app.db.connections import Stored
+from app.db.session import Tx
 from app.domain.mapping import MappingError
 from app.domain.values import JSON
 from app.providers.base import Column, ProviderError
 from app.runtime import Runtime, probe_account
-from app.sync import adjust, connect, plans
+from app.sync import adjust, connect, hooks, plans
 from app.sync.preview import NoPlan
 
 router = APIRouter(prefix="/api/admin/connections", tags=["connections"], route_class=StrictRoute, dependencies=[ADMIN])
@@ -59,7 +61,7 @@ async def create(runtime: Running, caller: Current, once: Once, body: NewConnect
             connection_id = await connect.connect(tx, wanted, table, actor=caller.name)
             await audits.note(tx, caller.name, "connection.created", {"id": str(connection_id)})
             location = {"Location": f"/api/admin/connections/{connection_id}"}
-            return answer(_shown(await adjust.known(tx, connection_id)), 201, location)
+            return answer(await _shown(tx, await adjust.known(tx, connection_id)), 201, location)
 
         return await once.once(tx, work)
 
@@ -67,7 +69,7 @@ async def create(runtime: Running, caller: Current, once: Once, body: NewConnect
 @router.get("", operation_id="listConnections", summary="List connections", response_model=Connections)
 async def every(tx: Session) -> Response:
     """The workspace's connections, the oldest first."""
-    return answer(Connections(items=[_shown(stored) for stored in await connections.every(tx)]))
+    return answer(Connections(items=[await _shown(tx, stored) for stored in await connections.every(tx)]))
 
 
 @router.get(
@@ -79,7 +81,7 @@ async def every(tx: Session) -> Response:
 )
 async def read(tx: Session, connection_id: UUID) -> Response:
     """Its settings, its mapping and its state; never its secret."""
-    return answer(_shown(await adjust.known(tx, connection_id)))
+    return answer(await _shown(tx, await adjust.known(tx, connection_id)))
 
 
 @router.patch(
@@ -99,7 +101,7 @@ async def change(runtime: Running, caller: Current, connection_id: UUID, body: C
     async with runtime.db.transaction(caller.tenant) as tx:
         await adjust.change(tx, await adjust.known(tx, connection_id), changes, table, actor=caller.name)
         await audits.note(tx, caller.name, "connection.changed", {"id": str(connection_id), "fields": sorted(changes)})
-        return answer(_shown(await adjust.known(tx, connection_id)))
+        return answer(await _shown(tx, await adjust.known(tx, connection_id)))
 
 
 @router.delete(
@@ -189,7 +191,7 @@ async def approve(runtime: Running, caller: Current, connection_id: UUID, body: 
 async def pause(tx: Session, caller: Current, connection_id: UUID) -> Response:
     """Keeps it from syncing; what changes here reaches it after it is resumed."""
     await adjust.pause(tx, connection_id, actor=caller.name)
-    return answer(_shown(await adjust.known(tx, connection_id)))
+    return answer(await _shown(tx, await adjust.known(tx, connection_id)))
 
 
 @router.post(
@@ -202,7 +204,7 @@ async def pause(tx: Session, caller: Current, connection_id: UUID) -> Response:
 async def resume(tx: Session, caller: Current, connection_id: UUID) -> Response:
     """Lets a paused or stopped connection sync again, at once."""
     await adjust.resume(tx, connection_id, actor=caller.name)
-    return answer(_shown(await adjust.known(tx, connection_id)))
+    return answer(await _shown(tx, await adjust.known(tx, connection_id)))
 
 
 async def applied(runtime: Runtime, caller: Any, connection_id: UUID, digest: str) -> Response:
@@ -248,6 +250,8 @@ def _secret(body: Any) -> dict[str, str]:
     return {name: value.get_secret_value() for name in fields if (value := getattr(body.secret, name)) is not None}
 
 
-def _shown(stored: Stored) -> Connection:
+async def _shown(tx: Tx, stored: Stored) -> Connection:
     found: Connection = Connection.model_validate(stored)
+    if stored.provider == "instantly" and (state := (await hooks.states(tx, [stored.account_id])).values()):
+        found.webhook = Webhook.model_validate(*state)
     return found

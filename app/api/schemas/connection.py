@@ -134,6 +134,27 @@ class ConnectionSettings(Body):
     auto_approve: Flag = False
 
 
+class Gap(Shown):
+    """When nothing was delivered."""
+
+    since: datetime = Field(alias="from")
+    to: datetime | None = Field(description="null: it is not over.")
+    why: str
+
+
+class Webhook(Shown):
+    """The webhook of a connection's account, which is registered and watched by itself."""
+
+    state: Literal["unknown", "unset", "active", "disabled", "refused"] = Field(
+        description="`unset`: PUBLIC_URL is not set; `refused`: the key or the plan does not allow webhooks."
+    )
+    message: str | None = Field(description="What is wrong with it, and what helps.")
+    since: datetime | None = Field(description="Registered since.")
+    checked_at: datetime | None
+    gap: Gap | None = Field(description="The last time nothing was delivered, within a week; all of it was read again.")
+    mails: str | None = Field(description="Why replies cannot be read from the mailboxes as well.")
+
+
 class Connection(Shown):
     """A configured account of a provider; secrets are never shown."""
 
@@ -144,7 +165,7 @@ class Connection(Shown):
                   "direction": "both", "rule": "authority"}],
         mapping_version=1, conflict_strategy="remote_wins", create={"created_by": ["user", "import"]}, priority=100,
         schedule_minutes=15, auto_approve=False, pushes=True, state="new", reason=None, next_run_at=None,
-        created_at=_AT,
+        created_at=_AT, webhook=None,
     )  # fmt: skip
     id: UUID
     provider: str
@@ -162,6 +183,7 @@ class Connection(Shown):
     reason: str | None
     next_run_at: datetime | None
     created_at: datetime
+    webhook: Webhook | None = Field(None, description="Of Instantly.")
 
 
 class Connections(Shown):
