@@ -26,6 +26,7 @@ from app.lab.bench.quota import quota
 from app.lab.bench.read import read
 from app.lab.bench.reconcile import reconcile
 from app.lab.bench.rig import Rig
+from app.lab.bench.webhook import webhook
 from app.settings import Settings
 
 log = structlog.get_logger()
@@ -44,6 +45,7 @@ FIGURES: dict[str, tuple[Measure, float]] = {
     "read": (read, 180),
     "list": (lists, 420),
     "search": (search, 420),
+    "webhook": (webhook, 240),
     "export": (export, 420),
     "memory": (memory, 480),
     "cold": (cold, 240),

@@ -8,15 +8,19 @@ from time import perf_counter
 
 
 class Stopped(Exception):
-    """The server closed a connection, or answered something else than 200."""
+    """The server closed a connection, or answered something else than 200 or 202."""
 
 
 class _Line(asyncio.Protocol):
     """One connection under load."""
 
-    def __init__(self, next_request: Callable[[], bytes | None], done: asyncio.Future[None]) -> None:
+    def __init__(
+        self, next_request: Callable[[], bytes | None], done: asyncio.Future[None], took: list[float] | None = None
+    ) -> None:
         self._next = next_request
         self._done = done
+        self._took = took
+        self._sent = 0.0
         self._buffer = b""
         self._transport: asyncio.Transport | None = None
 
@@ -30,12 +34,14 @@ class _Line(asyncio.Protocol):
         head, found, body = self._buffer.partition(b"\r\n\r\n")
         if not found:
             return
-        if not head.startswith(b"HTTP/1.1 200"):
+        if not head.startswith((b"HTTP/1.1 200", b"HTTP/1.1 202")):
             self._stop(Stopped(self._buffer[:300].decode(errors="replace")))
             return
         length = int(head.lower().partition(b"content-length:")[2].partition(b"\r\n")[0])
         if len(body) >= length:
             self._buffer = b""
+            if self._took is not None:
+                self._took.append(perf_counter() - self._sent)
             self._send()
 
     def connection_lost(self, exc: Exception | None) -> None:
@@ -47,6 +53,7 @@ class _Line(asyncio.Protocol):
         if request is None:
             self._stop(None)
         else:
+            self._sent = perf_counter()
             self._transport.write(request)
 
     def _stop(self, exc: Exception | None) -> None:
@@ -77,6 +84,27 @@ async def load(port: int, paths: Sequence[str], headers: Mapping[str, str], *, c
         await loop.create_connection(lambda done=done: _Line(next_request, done), "127.0.0.1", port)  # type: ignore[misc]
     await asyncio.gather(*finished)
     return sent / (perf_counter() - started)
+
+
+async def pour(
+    port: int, request: Callable[[int], bytes], *, clients: int, seconds: float
+) -> tuple[float, list[float]]:
+    """Sends what `request` makes of each number; returns the answers per second, and the seconds each one took."""
+    loop, sent, started = asyncio.get_running_loop(), 0, perf_counter()
+    took: list[float] = []
+
+    def next_request() -> bytes | None:
+        nonlocal sent
+        if perf_counter() - started >= seconds:
+            return None
+        sent += 1
+        return request(sent)
+
+    finished = [loop.create_future() for _ in range(clients)]
+    for done in finished:
+        await loop.create_connection(lambda done=done: _Line(next_request, done, took), "127.0.0.1", port)  # type: ignore[misc]
+    await asyncio.gather(*finished)
+    return sent / (perf_counter() - started), took
 
 
 async def latencies(port: int, paths: Sequence[str], headers: Mapping[str, str], count: int) -> list[float]:
