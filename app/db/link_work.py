@@ -33,6 +33,14 @@ async def dirty(tx: Tx, connection_id: UUID, limit: int) -> list[Work]:
     return [(row["id"], row["lead_id"]) for row in rows]
 
 
+async def whose(tx: Tx, link_ids: Iterable[UUID]) -> list[Work]:
+    """Returns links with the leads they belong to by now."""
+    rows = await tx.all(
+        "SELECT id, lead_id FROM link WHERE workspace_id = $1 AND id = ANY($2)", tx.workspace_id, list(link_ids)
+    )
+    return [(row["id"], row["lead_id"]) for row in rows]
+
+
 async def push_due(tx: Tx, connection_id: UUID, limit: int) -> list[Work]:
     """Returns links with something to write, or to look at again, whose time has come."""
     rows = await tx.all(

@@ -43,7 +43,12 @@ async def move(
     Links among `stopping` have no say any more; `emails`, the addresses of both leads, stay known.
     """
     both = (tx.workspace_id, loser, survivor)
-    links = await tx.all("SELECT id, writing FROM link WHERE workspace_id = $1 AND lead_id = $2 ORDER BY id", *both[:2])
+    # in the order in which a page of a listing is stored, which locks no lead
+    links = await tx.all(
+        "SELECT id, writing FROM link WHERE workspace_id = $1 AND lead_id = $2 ORDER BY connection_id, remote_key"
+        " FOR NO KEY UPDATE",
+        *both[:2],
+    )
     await tx.run(
         "UPDATE link SET lead_id = $3, writing = writing AND id <> ALL($4), push_due = push_due AND id <> ALL($4),"
         " dirty = dirty OR (writing AND id <> ALL($4)), reconciled_version = -1"

@@ -25,6 +25,7 @@ from app.domain.values import JSON
 from app.errors import LeadkeeperError
 from app.sync.edit import FieldProblem, Gone, InvalidFields, Merged, NotFound, StaleVersion
 from app.sync.job import instant
+from app.sync.past import MERGED_FROM
 from app.sync.place import note_second
 
 
@@ -151,7 +152,8 @@ async def _apply(
         stored.lead_id = survivor_id
         await note_second(tx, stored)
     after.version = survivor.version + 1
-    await history.record(tx, [(after, after.version, actions)], source=Source.USER.value, actor=actor)
+    noted = [*actions, _came(None, other.id, f"merge of {other.id}", tx)]
+    await history.record(tx, [(after, after.version, noted)], source=Source.USER.value, actor=actor)
     await _log(tx, survivor_id, "merged", after.version, actor, other_id)
     await duplicates.settle(tx, survivor_id, other_id, "merged", actor)
     await duplicates.block(tx, await duplicates.people(tx, [survivor_id]), anew=True)
@@ -192,13 +194,14 @@ async def unmerge(tx: Tx, lead_id: UUID, other_id: UUID | None, *, actor: str, v
     await merges.unearth(tx, buried, lead_id, actor=actor)
     await _take_back(tx, survivor, other)
     await leads.save(tx, [(now, survivor), (buried, other)])
-    await _record(tx, now, survivor, f"unmerge of {merge.loser_id}", actor)
+    why = f"unmerge of {merge.loser_id}"
+    await _record(tx, now, survivor, why, actor, _came(str(merge.loser_id), None, why, tx))
     # it has come back, which was its version before; this is what has become of it meanwhile
     await _record(tx, replace(buried, version=buried.version + 1), other, f"unmerge from {lead_id}", actor)
     await _log(tx, lead_id, "unmerged", now.version + 1, actor, merge.loser_id)
     for s in back:
-        why = "the two leads are two again"
-        await reviews.close(tx, "candidate", link_id=UUID(s.link.id), field="second record", why=why)
+        apart = "the two leads are two again"
+        await reviews.close(tx, "candidate", link_id=UUID(s.link.id), field="second record", why=apart)
     await merges.undone(tx, merge.id)
     await duplicates.part_ways(tx, lead_id, merge.loser_id, actor)
     await duplicates.block(tx, await duplicates.people(tx, [lead_id, merge.loser_id]), anew=True)
@@ -220,7 +223,12 @@ async def _take_back(tx: Tx, survivor: Lead, other: Lead) -> None:
     await leads.assign(tx, wanted)
 
 
-async def _record(tx: Tx, before: Lead, after: Lead, rule: str, actor: str) -> None:
+def _came(old: str | None, new: str | None, rule: str, tx: Tx) -> SetField:
+    """Says in the survivor's history who came and who went, also where no field of it changes."""
+    return SetField(field=MERGED_FROM, value=new, old=old, rule=rule, origin=Origin(Source.USER, None, instant(tx.now)))
+
+
+async def _record(tx: Tx, before: Lead, after: Lead, rule: str, actor: str, *more: Action) -> None:
     person = Origin(Source.USER, None, instant(tx.now))
     names = [n for n in {**before.values, **after.values} if before.values.get(n) != after.values.get(n)]
     actions: list[Action] = [
@@ -230,7 +238,7 @@ async def _record(tx: Tx, before: Lead, after: Lead, rule: str, actor: str) -> N
         )
         for name in names if name in policy.FIELDS or name.startswith("custom.")
     ]  # fmt: skip
-    await history.record(tx, [(after, before.version + 1, actions)], source=Source.USER.value, actor=actor)
+    await history.record(tx, [(after, before.version + 1, [*actions, *more])], source=Source.USER.value, actor=actor)
 
 
 async def _log(tx: Tx, lead_id: UUID, kind: str, version: int, actor: str, other: UUID) -> None:

@@ -107,8 +107,7 @@ async def store(tx: Tx, job: Job, outgoing: Sequence[Outgoing], action: str) -> 
             out.stored.link.put(name, replace(cell, state=State.INFLIGHT, sent=sent, reason=None, other=None))
         out.cells |= _ride_along(job, out, instant(tx.now))
     await links.save(tx, [out.stored for out in outgoing], at_version={}, own=None)
-    ids = [UUID(out.stored.link.id) for out in outgoing]
-    await link_work.delay(tx, ids, until=latest, failed=action == "create", error=None)
+    await link_work.delay(tx, _ids(outgoing), until=latest, failed=action == "create", error=None)
     rows = [(out.attempt_id, UUID(out.stored.link.id), UUID(out.lead.id), action, out.cells) for out in outgoing]
     await history.attempt(tx, job.id, job.run_id, rows)
     await job.progress(tx, "push")
@@ -186,6 +185,8 @@ async def _confirm(job: Job, outgoing: Sequence[Outgoing], records: Sequence[Rec
     observations = [job.adapter.observe(record) for record in records]
     async with job.db.transaction(job.tenant) as tx:
         await job.lease.fence(tx)
+        # before the links themselves are written: whoever locks a lead first waits for nobody who has its links
+        await reconcile.lock_leads_of(tx, _ids(outgoing))
         for out, seen in zip(outgoing, observations, strict=True):
             if out.stored.is_new:
                 await link_work.adopt(tx, job.id, [(UUID(out.stored.link.id), seen)])
@@ -200,8 +201,7 @@ async def _confirm(job: Job, outgoing: Sequence[Outgoing], records: Sequence[Rec
             stored.error = "; ".join(out.blocked.values()) or None
             settled.append(stored)
         await links.save(tx, settled, at_version={}, own=None)
-        ids = [UUID(out.stored.link.id) for out in outgoing]
-        await link_work.delay(tx, ids, until=None, failed=False, error=None)
+        await link_work.delay(tx, _ids(outgoing), until=None, failed=False, error=None)
         for out in outgoing:
             if out.blocked:
                 await wait_blocked(tx, out)
@@ -244,10 +244,13 @@ async def _give_up(
 async def _locked(tx: Tx, job: Job, outgoing: Sequence[Outgoing]) -> list[tuple[Outgoing, StoredLink]]:
     """Loads the links of outgoing records once more, under the locks of their leads."""
     views = await job.views(tx)
-    lead_ids = {out.stored.lead_id for out in outgoing if out.stored.lead_id is not None}
-    batch = await reconcile.gather(tx, job, lead_ids, views)
+    batch = await reconcile.gather(tx, job, await reconcile.lock_leads_of(tx, _ids(outgoing)), views)
     now = {s.link.id: s for found in batch.links.values() for s in found}
     return [(out, now[out.stored.link.id]) for out in outgoing if out.stored.link.id in now]
+
+
+def _ids(outgoing: Sequence[Outgoing]) -> list[UUID]:
+    return [UUID(out.stored.link.id) for out in outgoing]
 
 
 def _ended(cell: Cell, tx: Tx) -> Cell:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime
+from typing import Final
 from uuid import UUID
 
 import orjson
@@ -14,6 +15,9 @@ from app.domain.values import JSON
 from app.errors import LeadkeeperError
 from app.sync.edit import Gone, Merged, NotFound
 from app.sync.job import instant
+
+#: What the history calls a lead that was merged into this one.
+MERGED_FROM: Final = "merged_from"
 
 
 class NotYetThere(LeadkeeperError):
@@ -51,7 +55,7 @@ async def as_of(tx: Tx, lead_id: UUID, at: datetime) -> dict[str, JSON]:
         shown = rewind(shown, [row["changes"] for row in later], keys)
         shown["version"] = later[-1]["version"] - 1
         shown["updated_at"] = shown["created_at"] if last is None else instant(last)
-    deleted, survivor = shown.pop("deleted"), shown.pop("merged_into")
+    deleted, survivor, _ = shown.pop("deleted"), shown.pop("merged_into"), shown.pop(MERGED_FROM, None)
     if survivor:
         raise Merged(UUID(str(survivor)))
     if deleted:

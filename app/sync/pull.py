@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import datetime
+from functools import partial
 
 from app.db import accounts, connections, links, suppressions, sweeps
 from app.db.connections import StreamState
@@ -50,7 +51,7 @@ async def pull(job: Job, mode: Mode) -> Mode:
             mode = mode if begins else state.progress["mode"]
             begins = True
             continue
-        state, started = await _store(job, state, page, started)
+        state, started = await job.db.retrying(partial(_store, job, state, page, started))
     mode_read: Mode = state.progress["mode"]
     return mode_read
 

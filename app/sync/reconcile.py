@@ -7,7 +7,7 @@ its link, and the rest goes on.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from uuid import UUID
 
@@ -25,6 +25,7 @@ from app.domain.identity import Identity, strong
 from app.domain.lead import Action, CloseConflict, Connection, Lead, OpenConflict, Refuse, SetCell, SetField
 from app.domain.plan import drafted
 from app.domain.values import JSON, MISSING
+from app.errors import LeadkeeperError
 from app.sync import breakers, duplicates, place
 from app.sync.job import Cancelled, Job
 from app.sync.place import Placement
@@ -33,6 +34,10 @@ log = structlog.get_logger()
 #: Leads one transaction locks: a tenth of a second's work, so that an edit of one of them hardly waits.
 BATCH = 500
 _TRIES = 4
+
+
+class Overtaken(LeadkeeperError):
+    """A merge has moved records to another lead before this one could be locked: they are looked for again."""
 
 
 async def reconcile(job: Job) -> None:
@@ -63,8 +68,8 @@ async def run_batch(job: Job, work: Sequence[Work]) -> None:
         for attempt in range(_TRIES):
             try:
                 await job.db.retrying(lambda: _batch(job, work))
-            except IdentityTaken:
-                # another transaction took the same identity first; it is visible now
+            except (IdentityTaken, Overtaken):
+                # another transaction took the same identity first, or merged the lead; it is visible now
                 if attempt == _TRIES - 1:
                     raise
             else:
@@ -90,11 +95,15 @@ async def _batch(job: Job, work: Sequence[Work]) -> None:
     async with job.db.transaction(job.tenant) as tx:
         await job.lease.fence(tx)
         views = await job.views(tx)
+        # a merge may have moved them since they were found
+        work = await link_work.whose(tx, [link_id for link_id, _ in work])
         unknown = await links.by_ids(tx, [link_id for link_id, lead_id in work if lead_id is None], views)
         oldest_first = sorted(unknown, key=lambda s: (s.link.created_at, s.link.key))
         placement = await place.place(tx, oldest_first, job.adapter.fingerprint)
         known = {lead_id for _, lead_id in work if lead_id is not None}
         batch = await gather(tx, job, known, views, placement)
+        if any(stored.merged_into for stored in batch.leads.values()):
+            raise Overtaken
         ours = [s for found in batch.links.values() for s in found if s.connection_id == job.id]
         newcomers = [
             s for s in ours if s.link.reconciled < 0 and not s.link.base_remote and not s.is_new and not s.gone
@@ -105,6 +114,16 @@ async def _batch(job: Job, work: Sequence[Work]) -> None:
         idle = placement.unplaced + [s for s in ours if s.link.id in batch.idle]
         await link_work.clean(tx, [UUID(s.link.id) for s in idle])
         await job.progress(tx, "reconcile", done=len(work))
+
+
+async def lock_leads_of(tx: Tx, link_ids: Collection[UUID]) -> dict[UUID, leads.Stored]:
+    """Locks the leads that links belong to; where a merge moves a link meanwhile, the survivor is locked as well."""
+    stored: dict[UUID, leads.Stored] = {}
+    while True:
+        wanted = {lead_id for _, lead_id in await link_work.whose(tx, link_ids) if lead_id is not None}
+        if wanted <= stored.keys():
+            return {lead_id: stored[lead_id] for lead_id in wanted}
+        stored = await leads.lock(tx, wanted)
 
 
 @dataclass(slots=True)

@@ -17,6 +17,7 @@ from app.db.session import Tx
 from app.domain.lead import Origin
 from app.providers.base import CursorExpired, Record
 from app.sync.job import STREAM, Job, instant
+from app.sync.reconcile import lock_leads_of
 
 #: A sweep that misses more than this many records, and more than this share of all, waits for a person.
 MASS, MASS_SHARE = 10, 0.05
@@ -106,7 +107,8 @@ async def end(tx: Tx, job: Job, gone: Sequence[Any]) -> None:
     """Ends links; a lead whose writing record is gone goes on with the next oldest, or is tombstoned with the last."""
     if not gone:
         return
-    stored = await leads.lock(tx, [row["lead_id"] for row in gone if row["lead_id"]])
+    # whose they are by now: merges went on while the provider was asked
+    stored = await lock_leads_of(tx, [row["id"] for row in gone])
     await link_work.mark_gone(tx, [row["id"] for row in gone], speaks_again=job.adapter.many_per_lead)
     job.count("gone_there", len(gone))
     if job.adapter.many_per_lead:

@@ -205,6 +205,23 @@ async def test_an_undone_merge_gives_both_leads_back(member: httpx.AsyncClient) 
     ]  # fmt: skip
 
 
+async def test_a_merge_is_in_the_survivors_history_also_where_no_field_of_it_changes(member: httpx.AsyncClient) -> None:
+    one, other = await _make(member, **ADA), await _make(member, full_name="Ada Lovelace")
+    await member.post(f"/api/leads/{one}/merge", json={"other": other, "dry_run": False})
+    merged = (await member.get(f"/api/leads/{one}")).json()
+    await member.post(f"/api/leads/{one}/unmerge")
+
+    history = (await member.get(f"/api/leads/{one}/history")).json()["items"]
+    then = await member.get(f"/api/leads/{one}", params={"as_of": merged["updated_at"]})
+
+    assert [change["version"] for change in history] == [3, 2, 1]
+    names = ("old", "new", "rule")
+    assert [[change["changes"]["merged_from"][name] for name in names] for change in history[:2]] == [
+        [other, None, f"unmerge of {other}"], [None, other, f"merge of {other}"],
+    ]  # fmt: skip
+    assert then.json() == merged
+
+
 async def test_an_address_that_somebody_else_has_by_now_keeps_a_merge_from_being_undone(
     member: httpx.AsyncClient,
 ) -> None:
