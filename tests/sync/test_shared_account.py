@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import random
 from collections.abc import Awaitable, Callable
 from typing import Any
 from uuid import UUID
@@ -15,6 +17,7 @@ from app.db import accounts, connections, deliveries
 from app.db.session import Database, Tenant
 from app.lab.world import World, make
 from app.sync import adjust, inbox, write_back
+from tests.conftest import Urls
 from tests.sync.conftest import KEY, Bench
 
 ALL = {"campaign_ids": None, "pacing_seconds": 0}
@@ -361,3 +364,53 @@ async def test_what_was_not_applied_or_sent_before_a_campaign_moved_goes_with_it
     assert "a@x.test" in {row.email for row in bench.world.instantly.store.leads.values()}
     await inbox.apply(db, second.tenant, [early, late], fingerprint=fingerprint)
     assert await value(second, "SELECT status FROM lead") == "replied"
+
+
+async def test_however_campaigns_move_while_they_are_read_each_has_one_reader(bench: Bench, urls: Urls) -> None:
+    """Two workers read and campaigns change hands all the time; no campaign has live links in two workspaces."""
+    for number in range(2):
+        for one in range(30):
+            lead(bench, number, f"{one}@{number}.test")
+    await bench.instantly()
+    second = await joins(bench)
+    rng, worlds, stopped = random.Random(7), (bench.world, second), False
+
+    async def slow(_: httpx.Response) -> None:
+        await asyncio.sleep(rng.random() * 0.03)
+
+    bench.world.runtime.http.event_hooks = {"response": [slow]}
+
+    async def keep_reading(world: World) -> None:
+        while not stopped:
+            async with world.runtime.db.transaction(world.tenant) as tx:
+                await tx.run("UPDATE connection SET next_run_at = $2 WHERE workspace_id = $1", tx.workspace_id, tx.now)
+            await world.worker.tick()
+            await asyncio.sleep(0.01)
+
+    readers = [asyncio.create_task(keep_reading(world)) for world in worlds]
+    owner, shared, seen, moves = await asyncpg.connect(urls.owner), [], set(), 0
+    try:
+        while (moves := moves + 1) < 25 or (len(seen) < 4 and moves < 300):
+            await assign(bench, rng.choice(bench.campaigns), rng.choice((*worlds, None)))
+            # a worker that has lost its lease is still at it when the next one begins
+            await lease_runs_out(bench.world.runtime.db, *worlds)
+            for _ in range(4):
+                rows = await owner.fetch(LIVE)
+                shared += [row["campaign"] for row in rows if len(row["readers"]) > 1]
+                seen |= {(row["campaign"], *row["readers"]) for row in rows}
+                await asyncio.sleep(rng.random() * 0.03)
+    finally:
+        stopped = True
+        await asyncio.gather(*readers)
+        for world in worlds:
+            await world.worker.stop()
+        await owner.close()
+
+    assert shared == []
+    assert len(seen) == 4, "each workspace reads each campaign at some time"
+
+
+LIVE = (
+    "SELECT split_part(remote_key, '/', 1) AS campaign, array_agg(DISTINCT workspace_id) AS readers FROM link"
+    " WHERE gone_at IS NULL GROUP BY 1"
+)
