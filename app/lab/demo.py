@@ -17,6 +17,7 @@ from rich.table import Table
 
 from app.db import connections, keys, leads, links, reviews, runs
 from app.domain.values import JSON
+from app.inbox import applied
 from app.lab import agreement
 from app.lab.servers import serving, until_ended
 from app.lab.world import World, over_http
@@ -88,7 +89,9 @@ async def serve(world: World, facts: DemoWorld, console: Console, sock: socket.s
         await keys.create(
             tx, name="demo", role="admin", prefix=prefix, key_hash=key_hash, acts_for=next(iter(SALESPEOPLE))
         )
-    async with scheduled(world.runtime), serving(create_app(runtime=world.runtime), sock) as url:
+    app = create_app(runtime=world.runtime)
+    async with scheduled(world.runtime), applied(world.runtime) as inbox, serving(app, sock) as url:
+        app.state.door.mailroom.on_kept = inbox.nudge
         for line in await _what_to_try(world, facts, url, key):
             console.print(line, markup=False)
         await until_ended()

@@ -18,6 +18,7 @@ from app.lab.bench.dedupe import dedupe
 from app.lab.bench.export import export
 from app.lab.bench.figure import Bench, Figure, Measure, show
 from app.lab.bench.idle import delta_idle
+from app.lab.bench.latency import latency
 from app.lab.bench.lists import lists, search
 from app.lab.bench.memory import memory
 from app.lab.bench.merge import merge
@@ -46,6 +47,7 @@ FIGURES: dict[str, tuple[Measure, float]] = {
     "list": (lists, 420),
     "search": (search, 420),
     "webhook": (webhook, 240),
+    "latency": (latency, 480),
     "export": (export, 420),
     "memory": (memory, 480),
     "cold": (cold, 240),
