@@ -388,7 +388,8 @@ async def test_however_campaigns_move_while_they_are_read_each_has_one_reader(be
             await asyncio.sleep(0.01)
 
     readers = [asyncio.create_task(keep_reading(world)) for world in worlds]
-    owner, shared, seen, moves = await asyncpg.connect(urls.owner), [], set(), 0
+    seen: set[tuple[Any, ...]] = set()
+    owner, shared, moves = await asyncpg.connect(urls.owner), [], 0
     try:
         while (moves := moves + 1) < 25 or (len(seen) < 4 and moves < 300):
             await assign(bench, rng.choice(bench.campaigns), rng.choice((*worlds, None)))
