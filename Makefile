@@ -42,9 +42,10 @@ client-check: .venv/installed  ## generate a TypeScript client from the document
 bench: .venv/installed  ## measure (ONLY=name for one figure)
 	$(PY) -m app.cli bench $(if $(ONLY),--only $(ONLY))
 
-simulate: .venv/installed  ## the laws, the storm and the crashes for as long as you like (SEED=, CYCLES=, KILLS=, EXAMPLES=, MUTANTS=)
+simulate: .venv/installed  ## the laws, the storm and the crashes for as long as you like (SEED=, CYCLES=, KILLS=, EXAMPLES=, MUTANTS=, DELIVERIES=)
 	$(PY) -m app.cli simulate $(if $(SEED),--seed $(SEED)) $(if $(CYCLES),--cycles $(CYCLES)) $(if $(KILLS),--kills $(KILLS)) \
-		$(if $(EXAMPLES),--examples $(EXAMPLES)) $(if $(MUTANTS),--mutants $(MUTANTS))
+		$(if $(EXAMPLES),--examples $(EXAMPLES)) $(if $(MUTANTS),--mutants $(MUTANTS)) \
+		$(if $(DELIVERIES),--deliveries $(DELIVERIES))
 
 openapi: .venv/installed  ## write openapi/openapi.json, .env.example and the tables of the README
 	$(PY) -m app.cli openapi

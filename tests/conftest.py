@@ -103,6 +103,8 @@ _server: Server | None = None
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--cancelled", type=int, default=300, help="how many requests are cancelled half-way")
     parser.addoption("--leads", type=int, default=20_000, help="how many leads the plans of lists are read at")
+    parser.addoption("--deliveries", type=int, default=5_000, help="how many events the day of webhooks has")
+    parser.addoption("--day", type=int, default=7, help="the seed of that day")
     parser.addoption("--requests", type=int, default=500, help="how many requests the live API is asked")
 
 

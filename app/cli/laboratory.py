@@ -85,12 +85,13 @@ def simulate(
     kills: Annotated[int, typer.Option(min=0, help="How often the service is killed for real.")] = 0,
     examples: Annotated[int, typer.Option(min=0, help="How many examples each law is tried on.")] = 2_000,
     mutants: Annotated[int, typer.Option(min=0, help="How many defects are planted into the domain, at most.")] = 100,
+    deliveries: Annotated[int, typer.Option(min=0, help="How many events the day of webhooks has.")] = 100_000,
 ) -> None:
     """Run the storm, the crashes, the model and the laws for as long as you like, from one seed."""
     from app.lab.simulate import simulate as run_simulation
 
     seed = secrets.randbelow(2**32) if seed is None else seed
-    raise typer.Exit(run(run_simulation(load("ERROR"), seed, cycles, kills, examples, mutants)))
+    raise typer.Exit(run(run_simulation(load("ERROR"), seed, cycles, kills, examples, mutants, deliveries)))
 
 
 def bench(

@@ -31,6 +31,8 @@ SHOWN, REPEAT = 5, "python -c 'from app.lab.model import run; print(*run(SEED).t
 MUTANTS = 100
 #: Examples of each law. A hundred thousand take about an hour on one core.
 EXAMPLES = 2_000
+#: Events of the day of webhooks; the day of `make test` has 5,000.
+DELIVERIES = 100_000
 ROOT = Path(__file__).resolve().parents[2]
 
 
@@ -91,6 +93,7 @@ async def simulate(
     kills: int = 0,
     examples: int = EXAMPLES,
     mutants: int = MUTANTS,
+    deliveries: int = DELIVERIES,
 ) -> int:
     """Runs everything from one seed, prints what it does, and returns the exit code: 0 when all held."""
     console = Console(highlight=False)
@@ -100,6 +103,7 @@ async def simulate(
         holds = await _kills(console, seed, kills) and holds
     holds = _model(console, seed) and holds
     holds = _laws(console, seed, examples) and holds
+    holds = _day(console, seed, deliveries) and holds
     holds = _mutants(console, seed, mutants) and holds
     console.print("All held." if holds else f"[red]Something did not hold: repeat it with seed {seed}.[/]")
     return 0 if holds else 1
@@ -156,6 +160,17 @@ def _laws(console: Console, seed: int, examples: int) -> bool:
     holds = _of_the_tests(console, "laws", examples, words)
     console.print(
         f"  laws, {examples:,} examples each, {time.monotonic() - started:.0f} s: {'hold' if holds else 'NO'}"
+    )
+    return holds
+
+
+def _day(console: Console, seed: int, deliveries: int) -> bool:
+    """Lives a day of webhooks, with everything that goes wrong on one, and compares its end with its clean log."""
+    started = time.monotonic()
+    words = ("pytest", "-q", "-n", "1", "tests/simulation/test_day.py", "-k", "clean_log", "--deliveries")
+    holds = _of_the_tests(console, "day", deliveries, (*words, str(deliveries), "--day", str(seed)))
+    console.print(
+        f"  a day of {deliveries:,} webhooks, {time.monotonic() - started:.0f} s: {'holds' if holds else 'NO'}"
     )
     return holds
 

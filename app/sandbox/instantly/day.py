@@ -71,7 +71,9 @@ class _Day:
             raise ValueError("A day needs leads with an address in a campaign.")
         #: labels the AI will give: (number of the deed, lead, interest)
         self._thinking: list[tuple[int, str, int]] = []
-        self._interests = [*LABELS, *(label.interest_status for label in store.labels.values())]
+        # "out of office" is what automatic replies are labelled with
+        self._interests = [code for code in LABELS if code != 0]
+        self._interests += [label.interest_status for label in store.labels.values()]
 
     def step(self) -> list[Told]:
         """Does the next deed; returns what a webhook is told of it."""
