@@ -20,7 +20,7 @@ from app.db.session import Tx
 from app.domain import notes
 from app.lab import agreement
 from app.lab.simulated import PEOPLE, Crash, Simulated, simulated
-from app.sync import edit, write_back
+from app.sync import edit, hooks, write_back
 from app.sync.job import STREAM
 
 #: What depends on when something happened, or on ids, and so differs from one telling to the next.
@@ -55,6 +55,8 @@ class Telling:
 async def tell(database_url: str, *, crash_at: int | None = None) -> Telling:
     """Tells the story on a migrated, empty database, with a crash at this moment (from 0) of every chapter."""
     async with simulated(database_url, 7, limits=False) as world:
+        runtime = world.world.runtime
+        runtime.settings = runtime.settings.model_copy(update={"public_url": "https://leads.test"})
         story = _Story(world, crash_at)
         await story.tell()
         await story.judge()
@@ -67,7 +69,7 @@ class _Story:
         self.telling = Telling()
         self._crash_at = crash_at
         self._works = self._dead = False
-        self.airtable = UUID(int=0)
+        self.airtable = self.instantly = UUID(int=0)
         world.page_size = 3
         world.moments.happen = self._moment
 
@@ -122,7 +124,7 @@ class _Story:
         await self.chapter()
         await world.world.approve(self.airtable)
         await self.chapter()
-        instantly = await world.connect_instantly()
+        self.instantly = instantly = await world.connect_instantly()
         await self.chapter()
         await world.world.approve(instantly)
         await self.chapter()
@@ -205,6 +207,12 @@ class _Story:
     async def judge(self) -> None:
         """Compares both sides, and describes the state they are in."""
         world, telling = self.world, self.telling
+        # whoever died with the right to look at the webhook is followed by another look
+        world.clock.advance(hooks.EVERY)
+        await world.queue(self.instantly)
+        await world.settle()
+        found_hooks = world.world.instantly.deliveries.hooks.all.values()
+        telling.state["hooks"] = [str((hook.target_hook_url, hook.event_type)) for hook in found_hooks]
         found = await agreement.measure(world.world.runtime.db, world.world.tenant, self.airtable, world.world.airtable)
         if not found.holds:
             telling.problems.append(f"no agreement: {found}")

@@ -56,9 +56,11 @@ class InstantlyMails(MailSource):
             for item in identified(answer.json["items"], "instantly")
             if _has_arrived(item) and (parse_instant(item.get("timestamp_created")) or "~") >= as_instant(since)
         ]
+        # a page that is not even half full is the last one: the empty page behind it is not worth one of twenty calls
+        is_last = len(answer.json["items"]) < PAGE_SIZE // 2
         at = answer.server_time
         server_time = None if at is None else datetime.fromisoformat(at)
-        return MailPage(mails=mails, next=following(answer, after), server_time=server_time)
+        return MailPage(mails=mails, next=None if is_last else following(answer, after), server_time=server_time)
 
 
 def _has_arrived(item: Mapping[str, JSON]) -> bool:

@@ -48,7 +48,8 @@ async def watch(job: Job) -> None:
         await job.lease.fence(tx)
         is_due = await watches.claim(tx, account_id, "hook", EVERY)
         if source.target is None:
-            await watches.note_hook(tx, account_id, UNSET, state="unset")
+            if is_due:
+                await watches.note_hook(tx, account_id, UNSET, state="unset")
             return
     if is_due:
         try:

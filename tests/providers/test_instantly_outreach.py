@@ -237,7 +237,7 @@ class TestMails:
                 "reply_text": "Yes!", "reply_html": "<p>Yes!</p>", "step": 2, "variant": 1,
             }
         ]  # fmt: skip
-        assert page.next == "m1"
+        assert page.next is None
 
     @pytest.mark.parametrize(
         ("more", "event_type"),
@@ -274,10 +274,16 @@ class TestMails:
         ]
         web.get(f"{API}/emails").mock(return_value=items(*found, after="old"))
 
-        page = await mails.received(SINCE, None)
+        assert (await mails.received(SINCE, None)).mails == []
 
-        assert (page.mails, page.next) == ([], "old")
-        assert (await mails.received(SINCE, "old")).next is None
+    @pytest.mark.parametrize(("count", "is_last"), [(49, True), (50, False), (100, False)])
+    async def test_the_empty_page_behind_a_short_one_is_not_asked_for(
+        self, mails: InstantlyMails, web: respx.MockRouter, count: int, is_last: bool
+    ) -> None:
+        web.get(f"{API}/emails").mock(return_value=items(*(self.mail(f"m{n}") for n in range(count)), after="m"))
+
+        assert ((await mails.received(SINCE, None)).next is None) is is_last
+        assert (await mails.received(SINCE, "m")).next is None
 
     async def test_every_call_keeps_its_distance_and_a_429_pauses_the_mails_alone(
         self, mails: InstantlyMails, web: respx.MockRouter, limiter: FakeLimiter
