@@ -129,6 +129,7 @@ async def _storm(console: Console, seed: int, cycles: int) -> bool:
 
 async def _kills(console: Console, seed: int, kills: int) -> bool:
     from app.lab.kills import kill_postgres, kill_workers, two_instances
+    from app.lab.kills_inbox import kill_service
 
     started = time.monotonic()
     async with scratch(fast_unsafe=False) as place:
@@ -136,9 +137,11 @@ async def _kills(console: Console, seed: int, kills: int) -> bool:
         console.print(f"  kills of the worker, {time.monotonic() - started:.0f} s: {outcome}", soft_wrap=True)
         again = await kill_postgres(place, seed, max(1, kills // 5))
         console.print(f"  kills of Postgres, {time.monotonic() - started:.0f} s: {again}", soft_wrap=True)
+        inbox = await kill_service(place, seed, max(2, kills // 5))
+        console.print(f"  kills of the service, {time.monotonic() - started:.0f} s: {inbox}", soft_wrap=True)
         both = await two_instances(place, seed, lease_seconds=LEASE_SECONDS)
         console.print(f"  two instances: {both}; taken over after {both.takeovers[0]:.1f} s", soft_wrap=True)
-    return outcome.holds and again.holds and both.holds and both.takeovers[0] <= TAKEOVER
+    return outcome.holds and again.holds and inbox.holds and both.holds and both.takeovers[0] <= TAKEOVER
 
 
 def _model(console: Console, seed: int) -> bool:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from app.lab.kills import kill_postgres, kill_workers
+from app.lab.kills_inbox import kill_service
 from app.lab.simulate import Scratch, scratch
 
 SEED, STAGES = 2, {"pull", "reconcile", "push", "sweep"}
@@ -26,3 +27,12 @@ async def test_a_database_that_is_stopped_at_once_loses_nothing() -> None:
 
     assert outcome.holds, str(outcome)
     assert {stage.partition(" ")[0] for stage in outcome.stages} <= STAGES, str(outcome)
+
+
+@pytest.mark.slow
+async def test_what_was_acknowledged_survives_the_service_and_its_database() -> None:
+    async with scratch(fast_unsafe=False) as place:
+        outcome = await kill_service(place, SEED, 1)
+
+    assert outcome.holds, str(outcome)
+    assert outcome.stages == ["acknowledging"], str(outcome)
