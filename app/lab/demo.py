@@ -15,7 +15,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
-from app.db import connections, keys, leads, links, reviews, runs
+from app.db import connections, keys, leads, links, recipients, reviews, runs
 from app.domain.values import JSON
 from app.inbox import applied
 from app.lab import agreement
@@ -62,7 +62,9 @@ async def demo(settings: Settings, sock: socket.socket | None = None) -> int:
     of `DATABASE_URL`: it has one of its own on the embedded server, made anew each time.
     """
     console = Console(highlight=False, soft_wrap=True)
-    local = settings.model_copy(update={"database_url": None, "migration_database_url": None})
+    # Instantly's webhook is registered where this demo will listen
+    public_url = None if sock is None else "http://{}:{}".format(*sock.getsockname())
+    local = settings.model_copy(update={"database_url": None, "migration_database_url": None, "public_url": public_url})
     started = time.monotonic()
     clock = MovableClock()
     airtable, instantly = AirtableSandbox(clock=clock, seed=1), InstantlySandbox(clock=clock, seed=1)
@@ -103,11 +105,14 @@ async def _what_to_try(world: World, facts: DemoWorld, url: str, key: str) -> li
         connection = next(c for c in await connections.every(tx) if c.provider == "airtable")
         ids = [row["id"] for row in await links.of_connection(tx, connection.id)]
         known = await links.by_ids(tx, ids[:50], {connection.id: connection.view})
+        prospect = _prospect(world)
+        theirs = (await recipients.find(tx, [prospect]))[prospect]
     stored = next(s for s in known if s.lead_id is not None and s.link.writing)
     sandbox, auth = world.runtime.settings.airtable_api_url, f"-H 'Authorization: Bearer {key}'"
     as_json = "-H 'Content-Type: application/json'"
     edit = json.dumps({"table": facts.table_id, "record": stored.link.key, "fields": {"Title": "Head of Edits"}})
     lead = f"{url}/api/leads/{stored.lead_id}"
+    reply = json.dumps({"lead": prospect.email, "campaign": prospect.campaign, "do": "reply", "positive": True})
     return [
         "",
         f"The API is on {url}, its documentation on {url}/docs. Ctrl-C ends the demo.",
@@ -121,7 +126,20 @@ async def _what_to_try(world: World, facts: DemoWorld, url: str, key: str) -> li
         f"  curl -s -X PATCH {lead} {auth} -H 'Content-Type: application/merge-patch+json' -d '{{\"title\": \"CTO\"}}'",
         f"  sleep 5; curl -s '{sandbox}/v0/{facts.base_id}/{facts.table_id}/{stored.link.key}'"
         f" -H 'Authorization: Bearer {facts.token}'",
+        "Reply as a prospect in Instantly; its webhook brings it within a second:",
+        f"  curl -s {world.runtime.settings.instantly_api_url}/_sandbox/act {as_json} -d '{reply}'",
+        f"  sleep 1; curl -s '{url}/api/leads/{theirs}/activity' {auth}",
     ]
+
+
+def _prospect(world: World) -> recipients.Addressed:
+    """Returns somebody in a campaign who has not answered yet."""
+    fresh = next(
+        row
+        for row in world.instantly.store.leads.values()
+        if row.email and row.status == 1 and not row.email_reply_count
+    )
+    return recipients.Addressed(fresh.campaign, str(fresh.email).lower())
 
 
 async def _connect(
