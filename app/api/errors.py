@@ -31,7 +31,7 @@ from app.providers.base import ProviderError, RateLimited, Refused, Rejected
 from app.sync.adjust import WrongState
 from app.sync.ask import NoSuchConnection, NotActive, NothingToSync
 from app.sync.breakers import NotInQuarantine
-from app.sync.decide import MovedOn, NotAConflict
+from app.sync.decide import MovedOn, NeedsDecision, NotAConflict
 from app.sync.edit import AlreadyClaimed, Gone, InvalidFields, Merged, NotFound, StaleVersion
 from app.sync.merge import NotMerged
 from app.sync.past import NotYetPast, NotYetThere
@@ -73,6 +73,7 @@ STATUSES: dict[type[LeadkeeperError], int] = {
     NameTaken: 409,
     NotYetPast: 422,
     NotAConflict: 422,
+    NeedsDecision: 422,
     NotInQuarantine: 422,
     InvalidFields: 422,
     MappingError: 422,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, Final, Literal, get_args
 from uuid import UUID
 
 from app.db.ids import new_id
@@ -17,13 +17,17 @@ _SHOWN = (
 )
 
 
+Kind = Literal["conflict", "candidate", "quarantine", "plan", "deleted", "erased", "delivery", "alert"]
+KINDS: Final[tuple[Kind, ...]] = get_args(Kind)
+
+
 class AlreadyDecided(LeadkeeperError):
     """This item was decided, or has changed since you looked: read it again and decide on what it says now."""
 
 
 async def put(
     tx: Tx,
-    kind: str,
+    kind: Kind,
     evidence: Mapping[str, JSON],
     *,
     connection_id: UUID | None = None,
@@ -31,10 +35,12 @@ async def put(
     lead_id: UUID | None = None,
     field: str = "",
 ) -> None:
-    """Opens an item, or refreshes the evidence of the one that is open."""
+    """Opens an item, or refreshes the evidence of the one that is open; what a person has acknowledged stays closed."""
     await tx.run(
         "INSERT INTO review_item AS r (workspace_id, id, kind, connection_id, link_id, lead_id, field, evidence,"
-        " created_at, updated_at) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $9)"
+        " created_at, updated_at) SELECT $1, $2, $3, $4, $5, $6, $7, $8, $9, $9 WHERE NOT EXISTS (SELECT"
+        " FROM review_item d WHERE d.workspace_id = $1 AND d.kind = $3 AND d.field = $7 AND d.decision ? 'acknowledged'"
+        " AND (d.connection_id, d.link_id, d.lead_id, d.evidence) IS NOT DISTINCT FROM ($4, $5, $6, $8))"
         " ON CONFLICT (workspace_id, kind, connection_id, link_id, lead_id, field) WHERE state = 'open' DO UPDATE"
         " SET evidence = excluded.evidence, version = r.version + 1, updated_at = excluded.updated_at"
         " WHERE r.evidence IS DISTINCT FROM excluded.evidence",

@@ -579,7 +579,7 @@ activity = _tenant(
 review_item = _tenant(
     "review_item",
     _id(),
-    #: conflict, candidate, quarantine, plan, deleted
+    #: one of `reviews.KINDS`
     _text("kind", null=False),
     #: open, auto (decided by a strategy, can be re-decided), decided, closed
     _text("state", null=False, default="open"),
@@ -608,6 +608,10 @@ review_item = _tenant(
     Index(
         "review_item_dismissed_idx", "workspace_id", "lead_id", "field",
         postgresql_where=text("kind = 'candidate' AND state = 'decided'"),
+    ),
+    Index(
+        "review_item_acknowledged_idx", "workspace_id", "kind", "field",
+        postgresql_where=text("decision ? 'acknowledged'"),
     ),
 )  # fmt: skip
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Any, Final, Literal
 from uuid import UUID
 
 from app.db import connections, history, leads, link_work, links, reviews
@@ -16,10 +16,16 @@ from app.sync.edit import NotFound, present
 from app.sync.job import instant
 
 Keep = Literal["local", "remote"]
+#: Kinds of items that ask for nothing but to be known.
+NOTICES: Final[frozenset[reviews.Kind]] = frozenset({"deleted", "erased", "delivery", "alert"})
 
 
 class MovedOn(LeadkeeperError):
     """The field has changed since the conflict: edit the lead instead."""
+
+
+class NeedsDecision(LeadkeeperError):
+    """This waits for a decision, an acknowledgement is not enough: use one of the actions that the item names."""
 
 
 class NotAConflict(LeadkeeperError):
@@ -57,6 +63,26 @@ async def resolve(tx: Tx, item_id: UUID, *, keep: Keep, version: int, actor: str
         await leads.claim_identities(tx, [(lead, after)])
         after.version = lead.version + 1
         await history.record(tx, [(after, after.version, actions)], source=Source.USER.value, actor=actor)
+    return await reviews.get(tx, item_id)
+
+
+def is_notice(item: Any) -> bool:
+    """Tells whether an item only says something that a person should know."""
+    # a candidate without a link is a pair of leads
+    return item["kind"] in NOTICES or (item["kind"] == "candidate" and item["link_id"] is not None)
+
+
+async def acknowledge(tx: Tx, item_id: UUID, *, version: int, actor: str) -> Any:
+    """Closes a notice; returns it as it is now, or None if there is no such item.
+
+    It is not opened again as long as there is nothing else to say. Raises `NeedsDecision` or `reviews.AlreadyDecided`.
+    """
+    item = await reviews.get(tx, item_id, lock=True)
+    if item is None:
+        return None
+    if not is_notice(item):
+        raise NeedsDecision
+    await reviews.decide(tx, item_id, version, {"acknowledged": True, "by": actor}, actor)
     return await reviews.get(tx, item_id)
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import datetime, timedelta
+from typing import Final
 from uuid import UUID
 
 import structlog
@@ -29,7 +30,8 @@ SHOWN_DAYS = 7
 #: The stream of gaps a connection has read again.
 GAPS = "gaps"
 #: The kind and the field of the review item that tells of a gap.
-ALERT, FIELD = "alert", "webhook"
+ALERT: Final = "alert"
+FIELD: Final = "webhook"
 UNSET = (
     "No webhook is registered: set PUBLIC_URL to where Instantly can reach this service. Until then what happens there"
     " is seen when leads are read."

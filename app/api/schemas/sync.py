@@ -263,7 +263,7 @@ class Resolution(Body):
 
 
 class Verdict(Body):
-    """A decision about a quarantined change."""
+    """A decision about an item."""
 
     model_config = example(version=1)
     version: Whole = Field(ge=0, le=2**31 - 1, description="The item's version as you saw it.")
