@@ -166,13 +166,18 @@ async def of_leads(tx: Tx, lead_ids: Iterable[UUID], connections: Mapping[UUID, 
 async def silent_counts(
     tx: Tx, lead_ids: Collection[UUID], speaking: Iterable[Sequence[StoredLink]]
 ) -> dict[UUID, dict[str, int]]:
-    """Returns, by lead, what links have counted that are not among those `speaking`: they go on counting."""
+    """Returns, by lead, what links have counted that are not among those `speaking`: they go on counting.
+
+    The link of a connection that was made again takes the place of the one it had before.
+    """
     if not lead_ids:
         return {}
     rows = await tx.all(
         "SELECT k.lead_id, c.key AS counter, sum(e.value::bigint)::bigint AS n"
         " FROM link k, jsonb_each(k.counters) AS c, jsonb_each_text(c.value) AS e"
         " WHERE k.workspace_id = $1 AND k.lead_id = ANY($2) AND k.counters <> '{}' AND k.id <> ALL($3)"
+        " AND NOT EXISTS (SELECT FROM link n WHERE n.workspace_id = $1 AND n.lead_id = k.lead_id"
+        " AND n.remote_key = k.remote_key AND (n.created_at, n.id) > (k.created_at, k.id))"
         " GROUP BY k.lead_id, c.key",
         tx.workspace_id,
         list(lead_ids),

@@ -287,7 +287,8 @@ async def test_workspaces_do_not_assign_themselves_anything(bench: Bench) -> Non
 
 @pytest.mark.parametrize("how", ["paused", "disconnected"])
 async def test_a_connection_that_has_no_say_still_counts(bench: Bench, how: str) -> None:
-    bench.world.instantly.store.open(lead(bench, 0, "a@x.test").id)
+    there = lead(bench, 0, "a@x.test")
+    bench.world.instantly.store.open(there.id)
     record = bench.row(email="a@x.test", title="x")
     both = await bench.airtable()
     reading = await bench.instantly()
@@ -298,6 +299,12 @@ async def test_a_connection_that_has_no_say_still_counts(bench: Bench, how: str)
     await bench.sync(both)
 
     assert [(await bench.lead("a@x.test")).values[name] for name in ("title", "email_open_count")] == ["y", 1]
+    if how == "disconnected":
+        bench.world.instantly.store.open(there.id)
+        await bench.instantly()
+        bench.edit_there(record, title="z")
+        await bench.sync(both)
+        assert [(await bench.lead("a@x.test")).values[name] for name in ("title", "email_open_count")] == ["z", 2]
 
 
 async def test_deliveries_go_where_their_campaign_is_read_and_wait_where_it_waits(bench: Bench) -> None:
