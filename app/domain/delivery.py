@@ -13,10 +13,12 @@ from typing import Final
 
 import orjson
 
+from app.domain import normalize
 from app.domain.values import JSON, value
 
-#: How long a body may become when it is unpacked, in bytes, and how long a name in it may be, in characters.
-UNPACKED, LONGEST = 8_000_000, 200
+#: How long a body may become when it is unpacked, in bytes, how long a name in it may be, in characters, and how many
+#: levels it may have: whoever walks further runs out of stack.
+UNPACKED, LONGEST, DEEPEST = 8_000_000, 200, 200
 #: Bits of zlib's window, plus 16: the gzip format.
 _GZIP: Final = 16 + zlib.MAX_WBITS
 
@@ -44,14 +46,19 @@ class Told:
 
 def read(body: bytes, encoding: str = "") -> Read:
     """Reads a body of a Content-Encoding; never raises. Lone surrogates and NaN are let through as they are."""
-    content = _object(readable(body, encoding))
+    plain = readable(body, encoding)
+    content = _object(plain)
     canonical = body
     if content is not None:
         try:
-            canonical = orjson.dumps(content, option=orjson.OPT_SORT_KEYS)
+            # a provider's log shows the same without what cannot be stored
+            shown = normalize.storable(content) if b"\\u0000" in plain else content
+            canonical = orjson.dumps(shown, option=orjson.OPT_SORT_KEYS)
         except TypeError:
-            # lone surrogates and numbers beyond measure have no canonical form
-            canonical = body
+            if _is_deep(content):
+                content = None
+            else:
+                canonical = orjson.dumps(normalize.storable(content), option=orjson.OPT_SORT_KEYS)
     return Read(content=content, digest=hashlib.sha256(canonical).digest())
 
 
@@ -98,6 +105,14 @@ def _object(body: bytes) -> dict[str, JSON] | None:
     except orjson.JSONDecodeError:
         content = _lenient(body)
     return content if isinstance(content, dict) else None
+
+
+def _is_deep(content: JSON) -> bool:
+    level = [content]
+    for _ in range(DEEPEST):
+        inside = (item.values() if isinstance(item, dict) else item for item in level if isinstance(item, dict | list))
+        level = [item for items in inside for item in items]
+    return bool(level)
 
 
 def _lenient(body: bytes) -> JSON:

@@ -16,6 +16,7 @@ from app.db.connections import WebhookSecretTaken
 from app.db.deliveries import Delivery, Outcome, Stored
 from app.db.ids import new_id
 from app.db.session import NOBODY, Database, Tenant
+from app.providers.answers import parse_json
 from app.vault import webhook_hash
 from tests.conftest import Urls, execute
 
@@ -79,6 +80,21 @@ async def test_a_delivery_is_kept_once_however_often_and_by_whichever_way_it_com
     assert other.is_new
     assert [row["state"] for row in await rows(urls)] == ["received", "received"]
     assert await deliveries.due(db, 1) == [(tenant.workspace_id, [first.id])]
+
+
+@pytest.mark.parametrize(
+    "body",
+    [rb'{"t": "cut \ud83d"}', rb'{"t": "a\u0000b"}', b'{"b": 1.0, "a": "\xc3\xa9"}'],
+)
+async def test_what_the_providers_log_shows_of_a_delivery_is_that_delivery(
+    db: Database, account: UUID, body: bytes
+) -> None:
+    (first,) = await stored(db, told(body))
+    logged = parse_json(b'[{"payload": ' + body + b"}]")[0]["payload"]
+
+    (again,) = await stored(db, told(orjson.dumps(logged), secret=None, account_id=account, via="log"))
+
+    assert again == Stored(first.id, False)
 
 
 async def test_groups_that_hold_the_same_deliveries_do_not_block_each_other(db: Database, account: UUID) -> None:

@@ -6,8 +6,10 @@ import gzip
 import hashlib
 import json
 
+import orjson
 import pytest
 
+from app.domain import normalize
 from app.domain.delivery import UNPACKED, read, told
 
 
@@ -21,8 +23,17 @@ def test_the_same_content_in_other_words_is_the_same_delivery() -> None:
 
 @pytest.mark.parametrize(
     "body",
-    [b"", b"[1]", b"{", b"\xff\xfe\x00", b'"text"', b"[" * 100_000, b'{"n": ' + b"9" * 5000 + b"}"],
-    ids=["empty", "a list", "cut off", "no text", "a text", "deep", "a huge number"],
+    [
+        b"",
+        b"[1]",
+        b"{",
+        b"\xff\xfe\x00",
+        b'"text"',
+        b"[" * 100_000,
+        b'{"n": ' + b"9" * 5000 + b"}",
+        b'{"n": ' + b"[" * 900 + b"]" * 900 + b"}",
+    ],
+    ids=["empty", "a list", "cut off", "no text", "a text", "deep", "a huge number", "deeper than anybody walks"],
 )
 def test_what_is_no_json_object_is_known_by_its_bytes(body: bytes) -> None:
     assert read(body).content is None
@@ -30,12 +41,23 @@ def test_what_is_no_json_object_is_known_by_its_bytes(body: bytes) -> None:
 
 
 def test_a_text_that_was_cut_in_the_middle_of_a_character_is_read_all_the_same() -> None:
-    body = rb'{"event_type": "reply_received", "reply_text_snippet": "Yes \ud83d"}'
+    body = rb'{"event_type": "reply_received", "reply_text_snippet": "Yes \ud83d", "n": 99999999999999999999}'
 
     found = read(body)
 
     assert told(found.content).event_type == "reply_received"
-    assert found.digest == hashlib.sha256(body).digest()
+    # as a provider's log shows it, whose answers are read as they can be stored
+    logged = normalize.storable(json.loads(body))
+    assert found.digest == read(orjson.dumps(logged)).digest
+
+
+def test_a_text_with_a_nul_is_the_delivery_that_the_log_shows_without_it() -> None:
+    body = rb'{"event_type": "reply_received", "reply_text": "Yes\u0000"}'
+
+    logged = normalize.storable(json.loads(body))
+
+    assert logged["reply_text"] == "Yes"
+    assert read(body).digest == read(orjson.dumps(logged)).digest
 
 
 def test_a_packed_body_is_read_up_to_a_size() -> None:
