@@ -109,3 +109,17 @@ async def replies(tx: Tx, lead_ids: Collection[UUID], kinds: Sequence[str]) -> d
     for row in rows:
         found.setdefault(row["lead_id"], []).append(Reply(row["dedupe_key"], row["at"], row["campaign"]))
     return found
+
+
+async def uncounted(tx: Tx, lead_id: UUID, kinds: Sequence[str]) -> dict[str, int]:
+    """Returns how many activities of each kind a lead has had in campaigns since these were last read to their end."""
+    rows = await tx.all(
+        "SELECT a.kind, count(*) AS n FROM activity a LEFT JOIN campaign c ON c.workspace_id = a.workspace_id"
+        " AND c.id::text = a.detail ->> 'campaign_id'"
+        " WHERE a.workspace_id = $1 AND a.lead_id = $2 AND a.kind = ANY($3)"
+        " AND (c.scanned_at IS NULL OR a.at > c.scanned_at) GROUP BY a.kind",
+        tx.workspace_id,
+        lead_id,
+        list(kinds),
+    )
+    return {row["kind"]: row["n"] for row in rows}

@@ -78,6 +78,12 @@ BASE_KEYS: Final = frozenset(
 #: Activities that are a mail of the lead, and how the key of one begins whose mail is known.
 REPLIES: Final = frozenset({"mail.replied", "mail.auto_replied"})
 BY_MAIL: Final = "mail:"
+#: Counter -> the activities it will count when the lead is read next.
+COUNTED: Final[Mapping[str, tuple[str, ...]]] = {
+    "email_open_count": ("mail.opened",),
+    "email_click_count": ("mail.clicked",),
+    "email_reply_count": ("mail.replied", "mail.auto_replied"),
+}
 #: Characters of a reply that the activity log keeps; the delivery keeps all of it for as long as deliveries are kept.
 REPLY_LIMIT: Final = 20_000
 #: An event that says it happens further ahead than this of its own arrival has no time that can be believed.

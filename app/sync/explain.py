@@ -6,11 +6,11 @@ from collections.abc import Mapping
 from typing import Any
 from uuid import UUID
 
-from app.db import connections, lead_queries, leads, links, requests
+from app.db import connections, lead_queries, leads, links, recipients, requests
 from app.db.connections import Stored
 from app.db.links import StoredLink
 from app.db.session import Tx
-from app.domain import notes, policy
+from app.domain import events, notes, policy
 from app.domain.lead import Lead, Link
 from app.domain.mapping import Mapped
 from app.domain.merge import State
@@ -30,12 +30,20 @@ async def explain(tx: Tx, lead_id: UUID) -> dict[str, JSON] | None:
     refused: dict[str, list[JSON]] = {}
     for row in await lead_queries.refusals(tx, lead_id):
         refused.setdefault(row["refused"]["field"], []).append({**row["refused"], "at": row["at"]})
+    seen = await recipients.uncounted(tx, lead_id, [kind for kinds in events.COUNTED.values() for kind in kinds])
     fields = [*policy.FIELDS, *sorted(name for name in stored.lead.values if name.startswith("custom."))]
     return {
         "id": str(lead_id),
         "version": stored.lead.version,
         "fields": {
-            name: _field(stored.lead, name, changes.get(name), refused.get(name, []), found, names) for name in fields
+            name: _field(stored.lead, name, changes.get(name), refused.get(name, []), found, names)
+            # an event may come twice, or after the reading that counted it: it is told beside the number, never added
+            | {
+                "seen_since": sum(seen.get(kind, 0) for kind in events.COUNTED[name])
+                if name in events.COUNTED
+                else None
+            }
+            for name in fields
         },
     }
 

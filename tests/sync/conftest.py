@@ -152,13 +152,13 @@ class Bench:
         assert found.holds, found
 
     async def deliver(self, payload: Any) -> UUID:
-        """Keeps what Instantly tells about its first campaign, as its webhook does; nothing applies it yet."""
+        """Keeps what Instantly tells of the campaign it names, or of the first; nothing applies it yet."""
         body = payload if isinstance(payload, bytes) else orjson.dumps(payload)
         row = deliveries.delivery(
             body,
             fingerprint=self.world.runtime.vault.address,
             account_id=await self.value("SELECT id FROM provider_account WHERE provider = 'instantly'"),
-            path=self.campaigns[0].id,
+            path="all" if isinstance(payload, dict) and "campaign" in payload else self.campaigns[0].id,
         )
         (stored,) = await deliveries.store(self.world.runtime.db, [row])
         assert stored is not None

@@ -6,6 +6,7 @@ import asyncio
 import itertools
 import random
 from collections.abc import Sequence
+from datetime import timedelta
 from typing import Any
 from uuid import UUID
 
@@ -14,7 +15,7 @@ import pytest
 from app.db import deliveries, erasure, suppressions, workspaces
 from app.db.ids import new_id
 from app.domain import instantly
-from app.sync import edit, erase, inbox
+from app.sync import edit, erase, explain, inbox
 from tests.conftest import Urls, execute
 from tests.sync.conftest import Bench
 
@@ -339,3 +340,25 @@ async def test_airtable_learns_of_an_event(bench: Bench, founders: str) -> None:
     await bench.settle()
 
     assert bench.cell(row, "Status") == "Booked"
+
+
+async def test_what_is_not_counted_yet_is_told_beside_the_number(bench: Bench, founders: str) -> None:
+    async def opens() -> tuple[int, int]:
+        async with bench.world.runtime.db.transaction(bench.world.tenant) as tx:
+            why = await explain.explain(tx, UUID((await bench.lead(ADA)).id))
+        assert why is not None
+        field = why["fields"]["email_open_count"]
+        return field["value"], field["seen_since"]
+
+    row = next(row for row in bench.world.instantly.store.leads.values() if row.email == ADA)
+    bench.world.instantly.store.open(row.id)
+    bench.world.instantly.store.open(row.id)
+    now = bench.clock.now().isoformat()
+    later = (bench.clock.now() + timedelta(seconds=1)).isoformat()
+    await tell(bench, told("email_opened", now), told("email_opened", later), told("email_opened", now, step=2))
+    assert await opens() == (0, 3)
+
+    bench.clock.advance(2)
+    await asyncio.sleep(1.1)
+    await bench.sync(UUID(str(await bench.value("SELECT id FROM connection"))), kind="full")
+    assert await opens() == (2, 0)

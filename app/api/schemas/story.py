@@ -97,6 +97,9 @@ class Explained(Shown):
     actor: str | None
     run_id: UUID | None
     cleared: bool = Field(description="Emptied on purpose: no sync fills it again.")
+    seen_since: int | None = Field(
+        None, description="Of a counter: events seen since its campaigns were last read; the next reading counts them."
+    )
     losing: list[Any] = Field(description="Values that lost, or were refused, and why.")
     links: list[FieldLink]
 
@@ -111,7 +114,8 @@ class Explanation(Shown):
             "title": {
                 "value": "Hoofd inkoop", "source": "airtable", "connection_id": _ID, "at": _AT, "rule": "authority",
                 "why": "a person moved it on purpose; tools only fill what is empty", "version": 7, "actor": None,
-                "run_id": _ID, "cleared": False, "losing": [{"value": "Inkoper", "why": "remote_wins"}],
+                "run_id": _ID, "cleared": False, "seen_since": None,
+                "losing": [{"value": "Inkoper", "why": "remote_wins"}],
                 "links": [
                     {
                         "link_id": _ID, "connection_id": _ID, "connection": "Sales", "remote_id": "recAAAAAAAAAAAAAA",
