@@ -15,6 +15,7 @@ from app.api.edge import Compressed, Edge
 from app.api.gate import Gatekeeper
 from app.api.live import Feeds
 from app.api.metrics import Metrics
+from app.api.reads import ShortWays
 from app.api.routes import (
     accounts,
     admin_sync,
@@ -77,6 +78,7 @@ def build(**options: Any) -> FastAPI:
 def equip(app: FastAPI, *, max_body: int, cors_origins: str) -> None:
     """Adds the layers around the routes, which must be there before the first request."""
     app.state.metrics = Metrics()
+    app.add_middleware(ShortWays, routes=app.routes)
     app.add_middleware(Compressed, minimum_size=1024, compresslevel=5)
     origins = [origin.strip() for origin in cors_origins.split(",") if origin.strip()]
     if origins:

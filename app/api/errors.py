@@ -5,10 +5,10 @@ Every error of the rooms below has a status here; the sentence is the error's ow
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from http import HTTPStatus
-from typing import Any
+from typing import Any, Final
 
 import orjson
 import structlog
@@ -128,14 +128,6 @@ def slug(status: int) -> str:
     return title(status).lower().replace(" ", "-").replace("'", "")
 
 
-def install(app: FastAPI) -> None:
-    """Lets an app answer every error with a problem."""
-    app.add_exception_handler(Problem, _problem)
-    app.add_exception_handler(LeadkeeperError, _expected)
-    app.add_exception_handler(RequestValidationError, _invalid)
-    app.add_exception_handler(HTTPException, _http)
-
-
 async def _problem(request: Request, exc: Exception) -> Response:
     assert isinstance(exc, Problem)
     return problem(request_id(request), exc)
@@ -228,6 +220,28 @@ async def _http(request: Request, exc: Exception) -> Response:
         # what reading the body strictly has found; the framework hides it behind a sentence of its own
         detail = _sentence(exc.__cause__.errors()[0])
     return problem(request_id(request), Problem(exc.status_code, detail, headers=headers))
+
+
+_HANDLERS: Final[dict[type[Exception], Callable[[Request, Exception], Awaitable[Response]]]] = {
+    Problem: _problem,
+    LeadkeeperError: _expected,
+    RequestValidationError: _invalid,
+    HTTPException: _http,
+}
+
+
+def install(app: FastAPI) -> None:
+    """Lets an app answer every error with a problem."""
+    for kind, handler in _HANDLERS.items():
+        app.add_exception_handler(kind, handler)
+
+
+async def answered(request: Request, exc: Exception) -> Response:
+    """Returns the answer to an error; raises one that nobody expected again."""
+    for kind in type(exc).__mro__:
+        if kind in _HANDLERS:
+            return await _HANDLERS[kind](request, exc)
+    raise exc
 
 
 def _methods(request: Request) -> list[str]:

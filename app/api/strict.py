@@ -53,7 +53,9 @@ class StrictRoute(APIRoute):
 
     def __init__(self, path: str, endpoint: Callable[..., Any], **declared: Any) -> None:
         super().__init__(path, endpoint, **declared)
-        self.app = reads.short_way(self) or self.app
+        short = reads.short_way(self)
+        self.is_short = short is not None
+        self.app = short or self.app
 
     def matches(self, scope: Scope) -> tuple[Match, Scope]:
         """Leaves an address that another route names in full, such as /api/leads/bulk, to that one."""

@@ -18,6 +18,7 @@ from uuid import UUID
 import asyncpg
 import orjson
 
+from app.db.pool import Pool
 from app.errors import LeadkeeperError
 
 Role = Literal["operator", "admin", "member", "viewer", "cron", "system"]
@@ -170,7 +171,7 @@ class Database:
                 reset=_forget_nothing,
                 server_settings={"application_name": "leadkeeper"},
             )
-        return cls(pool, clock=clock, probe=probe)
+        return cls(Pool(pool), clock=clock, probe=probe)
 
     async def close(self) -> None:
         """Closes every connection; waits for transactions under way, but not for ever."""
@@ -203,8 +204,11 @@ class Database:
     async def look_up(self, sql: str, *args: Any) -> Any:
         """Returns the first row of one statement that precedes every tenant, such as finding an API key."""
         with _TRANSLATED:
-            async with self._pool.acquire(timeout=POOL_TIMEOUT) as connection:
+            connection = await self._pool.acquire(timeout=POOL_TIMEOUT)
+            try:
                 return await connection.fetchrow(sql, *args)
+            finally:
+                await self._pool.release(connection)
 
     async def alone(self, sql: str, *args: Any, timeout: float | None = None) -> list[Any]:
         """Returns the rows of one statement that is a transaction of its own: one trip, committed when it returns.
@@ -213,9 +217,12 @@ class Database:
         statement each.
         """
         with _TRANSLATED:
-            async with self._pool.acquire(timeout=timeout or POOL_TIMEOUT) as connection:
+            connection = await self._pool.acquire(timeout=timeout or POOL_TIMEOUT)
+            try:
                 await self._point("commit")
                 rows = list(await connection.fetch(sql, *args, timeout=timeout))
+            finally:
+                await self._pool.release(connection)
         await self._point("committed")
         return rows
 
@@ -275,13 +282,14 @@ class Transaction(Generic[T]):
         if exc is not None and (understood := _understood(exc)) is not None:
             raise understood from exc
 
-    async def _end(self, work: Awaitable[None]) -> None:
+    async def _end(self, work: Awaitable[bool]) -> None:
+        is_committed = False
         try:
-            await work
+            is_committed = await work
         finally:
-            await self._pool.release(self._connection)
+            await (self._pool.rest if is_committed else self._pool.release)(self._connection)
 
-    async def _commit(self) -> None:
+    async def _commit(self) -> bool:
         try:
             await self._point("commit")
         except BaseException:
@@ -290,10 +298,12 @@ class Transaction(Generic[T]):
         with _TRANSLATED:
             await self._transaction.commit()
         await self._point("committed")
+        return True
 
-    async def _roll_back(self) -> None:
+    async def _roll_back(self) -> bool:
         with contextlib.suppress(Exception):
             await self._transaction.rollback()
+        return False
 
     async def _point(self, name: str) -> None:
         if self._probe is not None:

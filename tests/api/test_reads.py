@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 from typing import Any
 from urllib.parse import urlencode
@@ -12,9 +13,10 @@ from fastapi import Request
 from fastapi.dependencies.utils import request_params_to_args
 from fastapi.exceptions import RequestValidationError
 from fastapi.routing import APIRoute
+from starlette.routing import Match, Route
 
 from app.api.application import build
-from app.api.reads import Parameters, short_way
+from app.api.reads import Parameters, ShortWays, short_way
 from app.db.session import Database
 from app.main import create_app
 from app.runtime import Runtime
@@ -81,6 +83,27 @@ def theirs(route: APIRoute, request: Request) -> Any:
     return [*errors, *wrong] or {**values, **asked}
 
 
+@pytest.mark.parametrize("method", ["GET", "POST", "HEAD"])
+def test_a_read_finds_the_route_that_the_router_would_find(method: str) -> None:
+    app = build()
+    ways, routes = ShortWays(app, routes=app.routes), [route for route in app.routes if isinstance(route, Route)]
+    paths = {re.sub(r"{[\w:]+}", place, r.path) for r in routes for place in ("x", "01980a3c", "", "bulk", "a/b")}
+    short = 0
+
+    for path in sorted(paths | {"", "/", "/api", "/api/leads/", "/nowhere"}):
+        scope = {"type": "http", "method": method, "path": path, "app": app, "headers": []}
+        theirs = next((route for route in routes if route.matches(scope)[0] is Match.FULL), None)
+        found = ways.find(scope)
+
+        if theirs is None or not getattr(theirs, "is_short", False):
+            assert found is None, path
+        elif found is not None:
+            short += 1
+            assert found is theirs
+            assert scope["path_params"] == theirs.matches(scope)[1]["path_params"]
+    assert short > 20 or method != "GET"
+
+
 async def test_a_read_takes_one_connection(team: Clients, runtime: Runtime, member: httpx.AsyncClient) -> None:
     path = (await member.post("/api/leads", json={"email": "a@x.test"})).headers["location"]
     counting = Counting(runtime.db._pool)
@@ -103,6 +126,9 @@ class Counting:
     def acquire(self, **options: Any) -> Any:
         self.taken += 1
         return self.pool.acquire(**options)
+
+    async def rest(self, connection: Any) -> None:
+        await self.pool.rest(connection)
 
     async def release(self, connection: Any) -> None:
         await self.pool.release(connection)

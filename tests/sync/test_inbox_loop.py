@@ -138,6 +138,9 @@ class Moody:
             raise ConnectionRefusedError
         return self._pool.acquire(**options)
 
+    async def rest(self, connection: Any) -> None:
+        await self._pool.rest(connection)
+
     async def release(self, connection: Any) -> None:
         await self._pool.release(connection)
 
