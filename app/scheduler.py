@@ -22,6 +22,8 @@ from app.runtime import Runtime
 from app.sync import run
 
 log = structlog.get_logger()
+#: Seconds that stopping waits for a tick under way.
+LAST_TICK = 5.0
 #: Connections one instance works at a time.
 AT_ONCE = 4
 
@@ -82,8 +84,14 @@ async def scheduled(runtime: Runtime, worker: Worker | None = None) -> AsyncIter
     """Ticks for as long as the block runs."""
     worker = worker or Worker(runtime)
     scheduler = AsyncIOScheduler(timezone="UTC")
+    ticking = asyncio.Lock()
+
+    async def tick() -> None:
+        async with ticking:
+            await worker.tick()
+
     scheduler.add_job(
-        worker.tick,
+        tick,
         "interval",
         seconds=runtime.settings.scheduler_tick_seconds,
         max_instances=1,
@@ -94,5 +102,12 @@ async def scheduled(runtime: Runtime, worker: Worker | None = None) -> AsyncIter
     try:
         yield worker
     finally:
+        # a tick under way comes to its end, which takes a statement or two: cut off, it would be logged as a failure,
+        # and what it has claimed would wait for its lease to run out
+        scheduler.remove_all_jobs()
+        await asyncio.sleep(0)
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(LAST_TICK), ticking:
+                pass
         scheduler.shutdown(wait=False)
         await worker.stop()

@@ -86,21 +86,26 @@ def _wanted(query: bytes, sort: str, fields: str | None, search: str | None) -> 
     if sort not in ORDERS:
         raise _unknown("sort", "sort", ORDERS)
     filters = filtered(QueryParams(query), _OTHERS)
-    if search is not None and "\x00" in search:
-        raise _bad("q", "It holds a NUL character.")
     return Wanted(
         name=f"leads {sort} {sorted(filters.items())} {search or ''}",
         key_kinds=[_KEYS[key] for key in ORDERS[sort].key],
         query=Query(
             order=sort,
             filters=filters,
-            search=search,
+            search=words(search),
             fields=None if fields is None else frozenset(chosen(fields, COLUMNS)),
         ),
     )
 
 
 _remembered = lru_cache(REMEMBERED)(_wanted)
+
+
+def words(search: str | None) -> str | None:
+    """Reads the words of a search."""
+    if search is not None and "\x00" in search:
+        raise _bad("q", "It holds a NUL character.")
+    return search
 
 
 def filtered(query: QueryParams, besides: Collection[str]) -> dict[str, Any]:

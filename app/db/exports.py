@@ -26,14 +26,22 @@ _AS_TEXT: Final = frozenset({"text", "name", "email", "phone", "linkedin", "url"
 
 
 async def leads(
-    tx: Tx, write: Write, *, format: Format, fields: Sequence[str] = FIELDS, filters: Mapping[str, Any] | None = None
+    tx: Tx,
+    write: Write,
+    *,
+    format: Format,
+    fields: Sequence[str] = FIELDS,
+    filters: Mapping[str, Any] | None = None,
+    search: str | None = None,
 ) -> None:
-    """Writes the leads that are not deleted, in no particular order, with these of `FIELDS`.
+    """Writes the leads that are not deleted and pass, in no particular order, with these of `FIELDS`.
 
     In CSV a text that a spreadsheet would run begins with an apostrophe; lists and objects are JSON; empty is nothing.
     """
     args: list[Any] = [tx.workspace_id]
     where = lead_list.conditions(filters or {}, args)
+    if search is not None:
+        where += f" AND {lead_list.searched(search, await lead_list.find(tx, search), args)}"
     if format == "csv":
         sql = f"SELECT {', '.join(f'{_cell(name)} AS {name}' for name in fields)} FROM lead l WHERE {where}"
         options: dict[str, Any] = {"format": "csv", "header": True}

@@ -170,7 +170,7 @@ async def page(
     tx: Tx, query: Query, *, limit: int, start: Start | None = None, counting: Counting | None = None
 ) -> Page:
     """Returns a page of the leads that are not deleted."""
-    found = await _found(tx, query.search) if query.search is not None else None
+    found = await find(tx, query.search) if query.search is not None else None
     statement = Statement(tx.workspace_id, query, found)
     count = int(await tx.value(*statement.count(counting))) if counting is not None else None
     rows = await tx.all(*statement.page(limit + 1, start))
@@ -190,7 +190,7 @@ async def page(
     )
 
 
-async def _found(tx: Tx, words: str) -> list[UUID] | None:
+async def find(tx: Tx, words: str) -> list[UUID] | None:
     """Returns the leads in which these words occur, or None where they are too many to be listed."""
     found: list[UUID] | None = await tx.value("SELECT search_leads($1, $2)", words, FOUND_AT_MOST)
     return found
@@ -203,6 +203,17 @@ def conditions(filters: Mapping[str, Any], args: list[Any]) -> str:
         args.append(value)
         parts.append(FILTERS[name].sql.format(f"${len(args)}"))
     return " AND ".join(parts)
+
+
+def searched(words: str, found: Sequence[UUID] | None, args: list[Any]) -> str:
+    """Returns what holds of the leads in which words occur, of which `find` has found these; `args` grows."""
+    if found is not None:
+        args.append(found)
+        return f"l.id = ANY(${len(args)})"
+    args.append(words)
+    # a scalar, because the planner takes such words for rare and would turn a join around
+    query = f"(SELECT search_query($1, ${len(args)}))"
+    return f"(SELECT s.words @@ {query} FROM lead_search s WHERE s.workspace_id = l.workspace_id AND s.lead_id = l.id)"
 
 
 class Statement:
@@ -260,7 +271,7 @@ class Statement:
         if self._order.needs:
             parts.append(f"l.{self._order.needs} IS NOT NULL")
         if self._query.search is not None:
-            parts.append(self._searched(self._query.search))
+            parts.append(searched(self._query.search, self._found, self._args))
         return " AND ".join(parts)
 
     def _branched(self) -> str | None:
@@ -271,15 +282,6 @@ class Statement:
             if 0 < len(self._query.filters.get(name, ())) <= _BRANCHES:
                 return name
         return None
-
-    def _searched(self, words: str) -> str:
-        if self._found is not None:
-            return f"l.id = ANY({self._put(self._found)})"
-        # a scalar, because the planner takes such words for rare and would turn a join around
-        query = f"(SELECT search_query($1, {self._put(words)}))"
-        return (
-            f"(SELECT s.words @@ {query} FROM lead_search s WHERE s.workspace_id = l.workspace_id AND s.lead_id = l.id)"
-        )
 
     def _put(self, value: Any) -> str:
         self._args.append(value)

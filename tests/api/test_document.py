@@ -13,8 +13,10 @@ from typing import Any
 
 import jsonschema_rs
 import pytest
-from pydantic import AwareDatetime, ValidationError
+from fastapi.routing import APIRoute
+from pydantic import AwareDatetime, TypeAdapter, ValidationError
 
+from app.api import application
 from app.api.openapi import document
 from app.api.schemas.shape import Body
 
@@ -159,6 +161,12 @@ def kinds(schema: Any) -> set[str]:
     return here.union(*(kinds(one) for one in (*schema.get("anyOf", ()), *schema.get("oneOf", ()))))
 
 
+def formats(schema: Any) -> set[str]:
+    """The formats of texts a schema takes."""
+    here = {schema["format"]} if "format" in schema else set()
+    return here.union(*map(formats, schema.get("anyOf", ())))
+
+
 def bodies(base: type[Body] = Body) -> Iterator[type[Body]]:
     for shape in base.__subclasses__():
         if shape.__module__.startswith("app."):
@@ -182,6 +190,25 @@ def test_a_request_takes_nothing_for_what_it_is_not() -> None:
     wrong = [one for shape in bodies() for one in taken(shape)]
 
     assert wrong == [], "Declare these as Flag, Whole or Instant of app/api/schemas/shape.py."
+
+
+def test_a_query_takes_no_number_for_a_time() -> None:
+    times = [
+        (route.operation_id, field)
+        for route in application.build().routes
+        if isinstance(route, APIRoute)
+        for field in route.dependant.query_params
+        if {"date", "date-time"} & formats(TypeAdapter(field.field_info.annotation or str).json_schema())
+    ]
+    wrong = [
+        f"{name} takes {text} as {field.alias}"
+        for name, field in times
+        for text in ("0", "0.5", "20260302")
+        if not field.validate(text, {}, loc=("query", field.alias))[1]
+    ]
+
+    assert times
+    assert wrong == [], "Declare these as QueryInstant or QueryDay of app/api/schemas/shape.py."
 
 
 def test_what_is_taken_for_something_else_is_found() -> None:

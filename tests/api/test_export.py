@@ -92,6 +92,11 @@ async def test_an_export_takes_the_filters_of_the_list_and_the_fields_asked_for(
         await member.get(f"/api/leads/export?{q}") for q in ("fields=marks", "colour=red", "format=xls", "limit=1")
     ]
 
+    found = await member.get("/api/leads/export?q=B&fields=email")
+    lost = await member.get("/api/leads/export", params={"q": "b", "status": "new", "fields": "email"})
+    no_words = await member.get("/api/leads/export?q=%00")
+
+    assert (found.text, lost.text, no_words.status_code) == ("email\nb@x.test\n", "email\n", 422)
     assert replied.text == "status,email\nreplied,b@x.test\n"
     assert quoted.text == '{"email":"c@x.test"}\n'
     assert none.text == "email\n"

@@ -14,7 +14,7 @@ from uuid import UUID
 import orjson
 import pytest
 
-from app.db import lead_list, workspaces
+from app.db import exports, lead_list, workspaces
 from app.db.lead_list import ORDERS, Query, Start, Statement
 from app.db.session import Database, Tenant, Tx
 from tests.conftest import Urls
@@ -96,6 +96,21 @@ async def test_a_search_reads_no_table_through_and_sorts_a_page(
         if node["Node Type"] == "Sort":
             assert node["Actual Rows"] <= PAGE
             assert node["Sort Space Used"] < 100
+
+
+async def test_an_export_finds_words_that_nearly_every_lead_has(many: tuple[Database, Tenant], number: int) -> None:
+    db, tenant = many
+    written = bytearray()
+
+    async def write(piece: bytes) -> None:
+        written.extend(piece)
+
+    async with db.transaction(tenant) as tx:
+        assert await lead_list.find(tx, "works") is None
+        expected = await tx.value(*Statement(tx.workspace_id, Query(order="id", search="works")).count("exact"))
+        await exports.leads(tx, write, format="csv", fields=["id"], search="works")
+
+    assert written.count(b"\n") == expected + 1 > number / 4
 
 
 async def explained(tx: Tx, statement: tuple[Any, ...]) -> Any:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import datetime as dt
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Query
@@ -12,7 +11,7 @@ from app.api import running
 from app.api.deps import WORK, Current, Once, Running, Session
 from app.api.describe import refuses
 from app.api.schemas.completeness import Completeness
-from app.api.schemas.shape import answer
+from app.api.schemas.shape import QueryDay, answer
 from app.api.schemas.sync import Run
 from app.api.strict import StrictRoute
 from app.db.session import Tx
@@ -21,7 +20,7 @@ from app.sync import completeness
 router = APIRouter(
     prefix="/api/webhooks/completeness", tags=["instantly"], route_class=StrictRoute, dependencies=[WORK]
 )
-Day = Annotated[dt.date, Query(description="A day in UTC.")]
+Day = Annotated[QueryDay, Query(description="A day in UTC.")]
 
 
 @router.get("", operation_id="getCompleteness", summary="How complete a day is", response_model=Completeness)

@@ -23,7 +23,7 @@ AT_ONCE: Final = 2
 RETRY: Final = 10
 _BOM: Final = b"\xef\xbb\xbf"
 _TYPES: Final[dict[str, str]] = {"csv": "text/csv", "ndjson": "application/x-ndjson"}
-_PARAMETERS: Final = frozenset({"format", "fields", "bom"})
+_PARAMETERS: Final = frozenset({"format", "fields", "bom", "q"})
 _CSV: Final = "email,full_name,phone,deal_value\nnoor.devries@voorbeeld.nl,Noor de Vries,'+31301234567,12500\n"
 _EXAMPLES: Final[dict[str, Any]] = {
     "text/csv": {"schema": {"type": "string"}, "example": _CSV},
@@ -51,9 +51,10 @@ async def export(
         Format, Query(description="CSV (RFC 4180, UTF-8, lines end in LF), or one JSON per line.")
     ] = "csv",
     fields: Annotated[str | None, Query(description="Columns, comma-separated; all of them by default.")] = None,
+    q: Annotated[str | None, Query(min_length=1, max_length=200, description=listing.SEARCH_NOTE)] = None,
     bom: Annotated[bool, Query(description="CSV: begin with a byte order mark, which Excel goes by.")] = False,
 ) -> Response:
-    """Streams all leads that pass the list's filters, as of one moment, in no particular order.
+    """Streams all leads that pass the list's filters and search, as of one moment, in no particular order.
 
     In CSV a text that a spreadsheet would run as a formula (it begins with `=`, `+`, `-`, `@`, a tab or a line end)
     is preceded by an apostrophe, a phone number for one; numbers stay numbers, lists and objects are JSON. An export
@@ -62,6 +63,7 @@ async def export(
     """
     filters = listing.filtered(request.query_params, _PARAMETERS)
     names = listing.chosen(fields, exports.FIELDS)
+    search = listing.words(q)
     slots: asyncio.Semaphore = request.app.state.exports
 
     async def make(write: Write) -> None:
@@ -71,7 +73,7 @@ async def export(
         async with slots, runtime.db.transaction(caller.tenant) as tx:
             if bom and format == "csv":
                 await write(_BOM)
-            await exports.leads(tx, write, format=format, fields=names, filters=filters)
+            await exports.leads(tx, write, format=format, fields=names, filters=filters, search=search)
 
     name = f"leads-{runtime.clock.now():%Y-%m-%d}.{format}"
     headers = {"Content-Disposition": f'attachment; filename="{name}"'}

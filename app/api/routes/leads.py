@@ -7,7 +7,6 @@ from uuid import UUID
 
 import orjson
 from fastapi import APIRouter, Query, Request
-from pydantic import AwareDatetime, BeforeValidator
 from starlette.responses import Response
 
 from app.api import listing, paging
@@ -15,6 +14,7 @@ from app.api.deps import ADMINS, READ, WORK, Current, IfMatch, Once, Running, Se
 from app.api.describe import refuses
 from app.api.errors import Problem
 from app.api.schemas.lead import Lead, LeadFields, LeadPage
+from app.api.schemas.shape import QueryInstant
 from app.api.strict import StrictRoute
 from app.db import lead_list, lead_queries
 from app.db.session import Tx
@@ -23,10 +23,8 @@ from app.sync.edit import Gone, Merged, NotFound
 
 router = APIRouter(prefix="/api/leads", tags=["leads"], route_class=StrictRoute)
 JSON_BODY = "application/json"
-#: A plus sign that was not escaped arrives as a space.
 AsOf = Annotated[
-    AwareDatetime | None,
-    BeforeValidator(lambda text: text.replace(" ", "+") if isinstance(text, str) else text),
+    QueryInstant | None,
     Query(description="An instant that has passed, such as 2026-03-02T09:15:00Z: the lead as it was then."),
 ]
 Sort = Annotated[str, Query(description=listing.SORT_NOTE, json_schema_extra={"enum": list(lead_list.ORDERS)})]

@@ -7,14 +7,13 @@ from uuid import UUID
 
 import orjson
 from fastapi import APIRouter, Query, Request
-from pydantic import AwareDatetime
 from starlette.responses import Response
 
 from app.api import paging, taking
 from app.api.deps import ADMIN, OPERATE, Current, Running, Session, known
 from app.api.describe import refuses
 from app.api.errors import MEDIA_TYPE, Problem
-from app.api.schemas.shape import answer
+from app.api.schemas.shape import QueryInstant, answer
 from app.api.schemas.webhook import (
     PAYLOAD,
     Deliveries,
@@ -78,8 +77,8 @@ async def receive(campaign_id: str) -> Receipt:
 State = Annotated[DeliveryState | None, Query(description="Only those in this state.")]
 EventType = Annotated[str | None, Query(max_length=200, description="Only events of this type.")]
 Campaign = Annotated[UUID | None, Query(description="Only those about this campaign.")]
-Since = Annotated[AwareDatetime | None, Query(alias="from", description="Only those received at or after this.")]
-Until = Annotated[AwareDatetime | None, Query(alias="to", description="Only those received before this.")]
+Since = Annotated[QueryInstant | None, Query(alias="from", description="Only those received at or after this.")]
+Until = Annotated[QueryInstant | None, Query(alias="to", description="Only those received before this.")]
 
 
 @router.get(

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+import re
+from datetime import date
+from typing import Annotated, Any, Final
 
 from pydantic import AfterValidator, AwareDatetime, BaseModel, BeforeValidator, ConfigDict, Field, Strict
 from starlette.responses import Response
@@ -49,10 +51,24 @@ def _whole(value: Any) -> Any:
     return value
 
 
-def _written(value: Any) -> Any:
-    if not isinstance(value, str):
+def _instant(value: Any) -> Any:
+    if not isinstance(value, str) or not _DATED.match(value):
         raise ValueError("It is an instant with its zone, such as 2026-03-02T09:15:00Z.")
     return value
+
+
+def _day(value: Any) -> Any:
+    if not isinstance(value, str) or not _DATED.fullmatch(value):
+        raise ValueError("It is a date, such as 2026-03-02.")
+    return value
+
+
+def _unescaped(value: Any) -> Any:
+    # a plus sign that was not escaped arrives as a space
+    return value.replace(" ", "+") if isinstance(value, str) else value
+
+
+_DATED: Final = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
 
 
 #: A name that people read.
@@ -61,7 +77,10 @@ Name = Annotated[
     Field(min_length=1, max_length=200, json_schema_extra={"pattern": normalize.SAYS_SOMETHING}),
     AfterValidator(_named),
 ]
-#: For requests, where "1" is no number, 1 is not true and a number is no instant; pydantic alone would take them.
+#: For requests, where "1" is no number, 1 is not true and a number is no time; pydantic alone would take them.
 Flag = Annotated[bool, Strict()]
 Whole = Annotated[int, BeforeValidator(_whole)]
-Instant = Annotated[AwareDatetime, BeforeValidator(_written)]
+Instant = Annotated[AwareDatetime, BeforeValidator(_instant)]
+#: The same as parameters of a query.
+QueryInstant = Annotated[AwareDatetime, BeforeValidator(_instant), BeforeValidator(_unescaped)]
+QueryDay = Annotated[date, BeforeValidator(_day)]
