@@ -37,6 +37,7 @@ TAGS: Final = [
     {"name": "plans", "description": "See what a sync would do, then apply it."},
     {"name": "decisions", "description": "Conflicts and quarantined changes that wait for a person."},
     {"name": "statistics", "description": "What the leads are, and what the syncs do."},
+    {"name": "campaigns", "description": "Mail campaigns, their leads and what is counted of them."},
     {"name": "instantly", "description": "Read Instantly."},
     {"name": "webhooks", "description": "What Instantly delivers: taken in, looked at, applied again."},
     {"name": "admin sync", "description": "For the portal's button and for a cron."},

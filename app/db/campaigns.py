@@ -10,7 +10,8 @@ from uuid import UUID
 
 from app.db.ids import new_id
 from app.db.session import Tx
-from app.db.tables import DAY_COUNTS
+from app.db.tables import DAY_COUNTS as DAY_COUNTS
+from app.db.tables import DAY_SUMS as DAY_SUMS
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -190,35 +191,44 @@ async def analysed(tx: Tx, campaign_id: UUID) -> None:
     )
 
 
-#: A lead counts once in a campaign, under the delivery status it has; rows that are gone do not count.
-_SHOWN = """
-    SELECT c.id, c.connection_id, c.name, c.status, c.seen_at, c.gone_at, c.scanned_at, n.leads
-    FROM campaign c, LATERAL (
-        SELECT coalesce(jsonb_object_agg(s.status, s.leads), '{}') AS leads FROM (
-            SELECT coalesce(l.delivery_status, '') AS status, count(DISTINCT l.id) AS leads
-            FROM link k JOIN lead l ON l.workspace_id = k.workspace_id AND l.id = k.lead_id
-            WHERE k.workspace_id = c.workspace_id AND k.connection_id = c.connection_id
-                AND k.namespace = c.namespace AND k.namespace <> '' AND k.gone_at IS NULL AND l.deleted_at IS NULL
-            GROUP BY 1) s) n
-    WHERE c.workspace_id = $1
-"""
+def _shown(chosen: str) -> str:
+    """Returns the statement that shows the campaigns `chosen` by a condition, each with its leads by delivery status.
+
+    A lead counts once in a campaign, under the status it has; rows that are gone do not count. The campaigns are chosen
+    first, and their leads are looked up all at once.
+    """
+    return f"""
+        WITH chosen AS MATERIALIZED (
+            SELECT id, connection_id, namespace, name, status, seen_at, gone_at, scanned_at, analysed_at
+            FROM campaign WHERE workspace_id = $1 {chosen}
+        ), members AS (
+            SELECT DISTINCT c.id, k.lead_id FROM chosen c JOIN link k ON k.workspace_id = $1
+                AND k.connection_id = c.connection_id AND k.namespace = c.namespace
+            WHERE k.namespace <> '' AND k.gone_at IS NULL
+        ), counted AS (
+            SELECT m.id, coalesce(l.delivery_status, '') AS status, count(*) AS leads
+            FROM members m JOIN lead l ON l.workspace_id = $1 AND l.id = m.lead_id AND l.deleted_at IS NULL GROUP BY 1, 2
+        )
+        SELECT c.*, coalesce(jsonb_object_agg(n.status, n.leads) FILTER (WHERE n.id IS NOT NULL), '{{}}') AS leads
+        FROM chosen c LEFT JOIN counted n ON n.id = c.id
+        GROUP BY c.id, c.connection_id, c.namespace, c.name, c.status, c.seen_at, c.gone_at, c.scanned_at, c.analysed_at
+        ORDER BY c.name, c.id
+    """
+
+
+_PAGE = _shown("AND ($3::text IS NULL OR (name, id) > ($3, $4::uuid)) ORDER BY name, id LIMIT $2")
+_ONE = _shown("AND id = $2")
 
 
 async def page(tx: Tx, limit: int, after: tuple[str, UUID] | None) -> list[Any]:
     """Returns campaigns by name, each with its leads by delivery status; `after` is the last one of the page before."""
     name, campaign_id = after or (None, None)
-    return await tx.all(
-        f"{_SHOWN} AND ($3::text IS NULL OR (c.name, c.id) > ($3, $4::uuid)) ORDER BY c.name, c.id LIMIT $2",
-        tx.workspace_id,
-        limit,
-        name,
-        campaign_id,
-    )
+    return await tx.all(_PAGE, tx.workspace_id, limit, name, campaign_id)
 
 
 async def get(tx: Tx, campaign_id: UUID) -> Any:
     """Returns a campaign as `page` does, or None."""
-    return await tx.one(f"{_SHOWN} AND c.id = $2", tx.workspace_id, campaign_id)
+    return await tx.one(_ONE, tx.workspace_id, campaign_id)
 
 
 async def days(tx: Tx, campaign_id: UUID, since: date, until: date) -> list[Any]:

@@ -169,16 +169,18 @@ async def open_whole(tx: Tx, kind: str, options: Mapping[str, JSON]) -> Any:
     )
 
 
-async def adopt(tx: Tx, parent_id: UUID, connection_id: UUID, kind: str) -> bool:
-    """Makes a connection's run under way a part of a workspace's run; returns False where there is none to take."""
+async def adopt(tx: Tx, parent_id: UUID, connection_id: UUID, kind: str, options: Mapping[str, JSON]) -> bool:
+    """Makes a connection's run under way, with these options at least, a part of a workspace's run; returns False where
+    there is none to take."""
     return bool(
         await tx.run(
             "UPDATE sync_run SET parent_id = $2 WHERE workspace_id = $1 AND connection_id = $3 AND kind = $4"
-            f" AND parent_id IS NULL AND state IN {OPEN}",
+            f" AND options @> $5 AND parent_id IS NULL AND state IN {OPEN}",
             tx.workspace_id,
             parent_id,
             connection_id,
             kind,
+            dict(options),
         )
     )
 

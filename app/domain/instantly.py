@@ -44,6 +44,18 @@ INTEREST_STATUS: Final[Mapping[int, str]] = {
 POSITIVE: Final = frozenset({1, 2, 3, 4})
 NEGATIVE: Final = frozenset({-1, -2})
 
+#: Campaign status codes in words; a code nobody knows is `unknown`.
+CAMPAIGN_STATUS: Final[Mapping[int, str]] = {
+    0: "draft",
+    1: "active",
+    2: "paused",
+    3: "completed",
+    4: "running_subsequences",
+    -1: "accounts_unhealthy",
+    -2: "bounce_protect",
+    -99: "account_suspended",
+}
+
 #: Lead status codes that forbid further mail.
 SUPPRESSED: Final[Mapping[int, Literal["bounced", "unsubscribed"]]] = {-1: "bounced", -2: "unsubscribed"}
 
@@ -64,21 +76,21 @@ _SIGNALS: Final[Mapping[str, tuple[str, str | None]]] = {
 ICP_NAMES: Final[Mapping[str, tuple[str, ...]]] = {
     "title": (
         "job title", "title", "job", "role", "position", "job role", "function", "function title",
-        "functie", "functietitel", "functieomschrijving", "functienaam", "rol", "positie", "beroep",
+        "job position", "job function", "functie", "functietitel", "functiebenaming", "functieomschrijving", "functienaam", "rol", "positie", "beroep",
     ),
     "industry": (
         "industry", "company industry", "sector", "branch", "vertical", "business type",
-        "branche", "bedrijfstak", "industrie", "sector naam", "bedrijfssector",
+        "industry name", "company sector", "market", "branche", "bedrijfsbranche", "bedrijfstak", "industrie", "sector naam", "bedrijfssector",
     ),
     "location": (
         "location", "city", "place", "region", "person location", "company location", "company city", "country",
-        "locatie", "plaats", "plaatsnaam", "stad", "woonplaats", "vestigingsplaats", "regio", "provincie", "land",
+        "town", "province", "state", "company country", "locatie", "plaats", "plaatsnaam", "stad", "woonplaats", "vestigingsplaats", "gemeente", "regio", "provincie", "land",
     ),
     "company_size": (
         "company size", "size", "employees", "employee count", "number of employees", "num employees", "headcount",
-        "company headcount", "company employees", "staff", "team size",
+        "company headcount", "company employees", "staff", "team size", "employee range", "no of employees",
         "bedrijfsgrootte", "bedrijfsomvang", "grootte", "aantal medewerkers", "medewerkers", "aantal werknemers",
-        "werknemers", "personeel", "fte", "aantal fte",
+        "werknemers", "personeel", "personeelsomvang", "aantal personeelsleden", "fte", "aantal fte",
     ),
 }  # fmt: skip
 

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 from uuid import UUID
 
 from app.db import connections, overview, runs
 from app.db.connections import Stored
 from app.db.session import Tx
+from app.domain.values import JSON
 from app.errors import LeadkeeperError
 
 _REMEDIES = {"new": "approve its first plan", "paused": "resume it", "stopped": "mend what stopped it and resume it"}
@@ -48,6 +49,7 @@ async def ask(
     connection_id: UUID | None = None,
     only_due: bool = False,
     lead_ids: Sequence[UUID] = (),
+    options: Mapping[str, JSON] | None = None,
 ) -> Any:
     """Queues a run and returns it; a run of the same kind under way is returned instead of a second one.
 
@@ -65,9 +67,10 @@ async def ask(
     if lead_ids:
         await overview.touch_leads(tx, lead_ids, [c.id for c in chosen])
     if len(chosen) == 1:
-        run_id = await _of_one(tx, chosen[0].id, kind, trigger, actor)
+        run_id = await _of_one(tx, chosen[0].id, kind, trigger, actor, options or {})
     else:
-        run_id = await _of_many(tx, chosen, kind, trigger, actor, {"provider": provider} if provider else {})
+        scope = {"provider": provider} if provider else {}
+        run_id = await _of_many(tx, chosen, kind, trigger, actor, scope, options or {})
     return await runs.get(tx, run_id)
 
 
@@ -84,24 +87,32 @@ async def choose(tx: Tx, *, provider: str | None = None, connection_id: UUID | N
     return [named]
 
 
-async def _of_one(tx: Tx, connection_id: UUID, kind: str, trigger: str, actor: str) -> UUID:
+async def _of_one(
+    tx: Tx, connection_id: UUID, kind: str, trigger: str, actor: str, options: Mapping[str, JSON]
+) -> UUID:
     under_way = await runs.open_for(tx, connection_id, kind)
-    if under_way is not None:
+    if under_way is not None and under_way["options"].items() >= options.items():
         return UUID(str(under_way["id"]))
-    return await runs.queue(tx, connection_id, kind, trigger, requested_by=actor)
+    return await runs.queue(tx, connection_id, kind, trigger, requested_by=actor, options=options)
 
 
 async def _of_many(
-    tx: Tx, chosen: Sequence[Stored], kind: str, trigger: str, actor: str, options: dict[str, str]
+    tx: Tx,
+    chosen: Sequence[Stored],
+    kind: str,
+    trigger: str,
+    actor: str,
+    scope: Mapping[str, JSON],
+    options: Mapping[str, JSON],
 ) -> UUID:
     """A run of the workspace with a part per connection; parts under way are taken in instead of done twice."""
-    under_way = await runs.open_whole(tx, kind, options)
+    under_way = await runs.open_whole(tx, kind, {**scope, **options})
     if under_way is not None:
         return UUID(str(under_way["id"]))
-    run_id = await runs.queue(tx, None, kind, trigger, requested_by=actor, options=options)
+    run_id = await runs.queue(tx, None, kind, trigger, requested_by=actor, options={**scope, **options})
     for connection in chosen:
-        if not await runs.adopt(tx, run_id, connection.id, kind):
-            await runs.queue(tx, connection.id, kind, trigger, requested_by=actor, parent_id=run_id)
+        if not await runs.adopt(tx, run_id, connection.id, kind, options):
+            await runs.queue(tx, connection.id, kind, trigger, requested_by=actor, parent_id=run_id, options=options)
     await runs.start(tx, run_id)
     if not chosen:
         await runs.finish(tx, run_id, "done", {})

@@ -83,6 +83,8 @@ class Job:
     #: how many records may be gone, because a person said so, and whether their leads stay
     allowed_deletes: int = 0
     keep_leads: bool = False
+    #: how far back statistics are read on request
+    days: int = 0
 
     def take(self, options: Mapping[str, JSON]) -> None:
         """Takes what a person decided for this run."""
@@ -92,6 +94,7 @@ class Job:
         self.refused_clears = frozenset(options.get("refused_clears", ()))
         self.allowed_deletes = int(options.get("allowed_deletes", 0))
         self.keep_leads = bool(options.get("keep_leads", False))
+        self.days = int(options.get("days", 0))
 
     @property
     def id(self) -> UUID:

@@ -22,7 +22,7 @@ from app.db.connections import Lease, LeaseLost, Stored
 from app.db.session import Database, DatabaseUnavailable, Tenant
 from app.domain.policy import COUNTERS
 from app.providers.base import ProviderError, RateLimited, Refused, Rejected
-from app.sync import completeness, hooks, mails, preview, pull, push, reconcile, sweep, write_back
+from app.sync import analytics, completeness, hooks, mails, preview, pull, push, reconcile, sweep, write_back
 from app.sync.job import Adapter, Cancelled, Job
 
 log = structlog.get_logger()
@@ -109,7 +109,7 @@ async def _one_run(job: Job, run: Any) -> datetime | None:
         await job.lease.fence(tx)
         await runs.finish(tx, finished, "done", job.counters)
         await connections.recovered(tx, job.id)
-        if run["kind"] in ("to_remote", completeness.KIND):
+        if run["kind"] in ("to_remote", "analytics", completeness.KIND):
             return None
         return tx.now + timedelta(minutes=job.connection.schedule_minutes)
 
@@ -248,9 +248,10 @@ async def _both_ways(job: Job) -> None:
 
 
 async def _catch_up(job: Job) -> None:
-    """Finds what should have been delivered and was not."""
+    """Finds what should have been delivered and was not, and what was counted."""
     await mails.poll(job)
     await completeness.look(job)
+    await analytics.refresh(job)
 
 
 STEPS: dict[str, Callable[[Job], Awaitable[None]]] = {
@@ -260,6 +261,7 @@ STEPS: dict[str, Callable[[Job], Awaitable[None]]] = {
     "to_remote": to_remote,
     "from_remote": from_remote,
     completeness.KIND: completeness.one_day,
+    "analytics": analytics.backfill,
 }
 
 

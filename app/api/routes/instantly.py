@@ -1,4 +1,4 @@
-"""Reading Instantly: everything, or only what its campaigns count."""
+"""Reading Instantly: everything, only what its leads count, or what its campaigns have counted by day."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from starlette.responses import Response
 from app.api import running
 from app.api.deps import WORK, Current, Once, Running
 from app.api.describe import refuses
+from app.api.schemas.campaign import AnalyticsRequest
 from app.api.schemas.sync import Run
 from app.api.strict import StrictRoute
 from app.db.session import Tx
@@ -47,5 +48,28 @@ async def refresh(runtime: Running, caller: Current, once: Once, wait: running.W
 
     async def asked(tx: Tx) -> Any:
         return await ask(tx, "refresh", trigger="api", actor=caller.name, provider="instantly")
+
+    return await running.start(runtime, caller, once, wait, asked)
+
+
+@router.post(
+    "/analytics",
+    operation_id="readInstantlyAnalytics",
+    summary="Read statistics of the past",
+    status_code=202,
+    response_model=Run,
+)
+async def analytics(
+    runtime: Running, caller: Current, once: Once, body: AnalyticsRequest, wait: running.Wait = 0
+) -> Response:
+    """Reads the days of all campaigns as far back as asked for, and their overviews; again changes nothing.
+
+    The last 90 days are kept up to date by every sync, so this is needed once, for the time before.
+    """
+
+    async def asked(tx: Tx) -> Any:
+        return await ask(
+            tx, "analytics", trigger="api", actor=caller.name, provider="instantly", options={"days": body.days}
+        )
 
     return await running.start(runtime, caller, once, wait, asked)

@@ -27,7 +27,7 @@ class Run(Shown):
     id: UUID
     connection_id: UUID | None
     parent_id: UUID | None
-    kind: str = Field(description="delta, full, refresh, to_remote or from_remote.")
+    kind: str = Field(description="delta, full, refresh, to_remote, from_remote or analytics.")
     trigger: str
     state: Literal["queued", "running", "done", "failed", "cancelled"]
     stage: str | None
