@@ -207,7 +207,8 @@ def _shown(chosen: str) -> str:
             WHERE k.namespace <> '' AND k.gone_at IS NULL
         ), counted AS (
             SELECT m.id, coalesce(l.delivery_status, '') AS status, count(*) AS leads
-            FROM members m JOIN lead l ON l.workspace_id = $1 AND l.id = m.lead_id AND l.deleted_at IS NULL GROUP BY 1, 2
+            FROM members m JOIN lead l ON l.workspace_id = $1 AND l.id = m.lead_id AND l.deleted_at IS NULL
+            GROUP BY 1, 2
         )
         SELECT c.*, coalesce(jsonb_object_agg(n.status, n.leads) FILTER (WHERE n.id IS NOT NULL), '{{}}') AS leads
         FROM chosen c LEFT JOIN counted n ON n.id = c.id

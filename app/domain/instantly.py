@@ -75,22 +75,24 @@ _SIGNALS: Final[Mapping[str, tuple[str, str | None]]] = {
 #: Lead field -> names people give the custom variable, in English and Dutch; case, spaces and signs do not matter.
 ICP_NAMES: Final[Mapping[str, tuple[str, ...]]] = {
     "title": (
-        "job title", "title", "job", "role", "position", "job role", "function", "function title",
-        "job position", "job function", "functie", "functietitel", "functiebenaming", "functieomschrijving", "functienaam", "rol", "positie", "beroep",
+        "job title", "title", "job", "role", "position", "job role", "job position", "function", "function title",
+        "functie", "functietitel", "functieomschrijving", "functiebenaming", "functienaam", "rol", "positie", "beroep",
     ),
     "industry": (
-        "industry", "company industry", "sector", "branch", "vertical", "business type",
-        "industry name", "company sector", "market", "branche", "bedrijfsbranche", "bedrijfstak", "industrie", "sector naam", "bedrijfssector",
+        "industry", "industry name", "company industry", "company sector", "sector", "branch", "vertical",
+        "business type", "branche", "bedrijfsbranche", "bedrijfstak", "industrie", "sector naam", "bedrijfssector",
     ),
     "location": (
-        "location", "city", "place", "region", "person location", "company location", "company city", "country",
-        "town", "province", "state", "company country", "locatie", "plaats", "plaatsnaam", "stad", "woonplaats", "vestigingsplaats", "gemeente", "regio", "provincie", "land",
+        "location", "city", "town", "place", "region", "province", "person location", "company location",
+        "company city", "company country", "country", "locatie", "plaats", "plaatsnaam", "stad", "woonplaats",
+        "vestigingsplaats", "gemeente", "regio", "provincie", "land",
     ),
     "company_size": (
-        "company size", "size", "employees", "employee count", "number of employees", "num employees", "headcount",
-        "company headcount", "company employees", "staff", "team size", "employee range", "no of employees",
-        "bedrijfsgrootte", "bedrijfsomvang", "grootte", "aantal medewerkers", "medewerkers", "aantal werknemers",
-        "werknemers", "personeel", "personeelsomvang", "aantal personeelsleden", "fte", "aantal fte",
+        "company size", "size", "employees", "employee count", "employee range", "number of employees",
+        "no of employees", "num employees", "headcount", "company headcount", "company employees", "staff",
+        "team size", "bedrijfsgrootte", "bedrijfsomvang", "grootte", "aantal medewerkers", "medewerkers",
+        "aantal werknemers", "werknemers", "personeel", "personeelsomvang", "aantal personeelsleden", "fte",
+        "aantal fte",
     ),
 }  # fmt: skip
 
