@@ -32,9 +32,10 @@ PATIENCE = 2
 class Inbox:
     """Applies what is due, workspace by workspace."""
 
-    def __init__(self, runtime: Runtime, *, sweep_every: float = SWEEP_EVERY) -> None:
+    def __init__(self, runtime: Runtime, *, sweep_every: float = SWEEP_EVERY, first_wait: float = FIRST_WAIT) -> None:
         self._db = runtime.db
         self._sweep_every = sweep_every
+        self._first_wait = first_wait
         self._fingerprint = runtime.vault.address
         self._nudged = asyncio.Event()
         self._room = asyncio.Semaphore(AT_ONCE)
@@ -78,7 +79,7 @@ class Inbox:
                 log.exception("inbox.failed")
             if failures:
                 # what arrives meanwhile finds the database as we do: it does not shorten the wait
-                await asyncio.sleep(_wait(failures))
+                await asyncio.sleep(self._wait(failures))
                 continue
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self._nudged.wait(), self._sweep_every)
@@ -96,7 +97,7 @@ class Inbox:
             except Exception as exc:
                 if not isinstance(exc, DatabaseUnavailable):
                     log.exception("inbox.failed", workspace_id=str(workspace_id))
-                until = asyncio.get_running_loop().time() + _wait(failed + 1)
+                until = asyncio.get_running_loop().time() + self._wait(failed + 1)
                 self._failures[workspace_id] = failed + 1, until
                 return 0
             self._failures.pop(workspace_id, None)
@@ -111,9 +112,8 @@ class Inbox:
                 async with self._db.transaction(tenant) as tx:
                     await deliveries.failed(tx, one, f"It could not be applied ({type(exc).__name__}).")
 
-
-def _wait(failures: int) -> float:
-    return min(LAST_WAIT, FIRST_WAIT * 2.0 ** (failures - 1))
+    def _wait(self, failures: int) -> float:
+        return min(LAST_WAIT, self._first_wait * 2.0 ** min(failures - 1, 10))
 
 
 @contextlib.asynccontextmanager

@@ -91,7 +91,9 @@ class Mailroom:
 
     async def _keep(self, group: list[tuple[Delivery, asyncio.Future[Stored | None]]]) -> None:
         try:
-            kept = await self._store([delivery for delivery, _ in group])
+            # a connection that hangs is left behind; nobody waits for this group any more by then
+            async with asyncio.timeout(2 * self._patience):
+                kept = await self._store([delivery for delivery, _ in group])
         except Exception as exc:
             if len(group) > 1 and not isinstance(exc, DatabaseUnavailable):
                 # one of them is the cause: the others are not refused for it

@@ -270,6 +270,7 @@ async def forget(tx: Tx, limit: int = FORGOTTEN) -> int:
 class Chosen:
     """Which deliveries: all of these hold; None holds for every one."""
 
+    id: UUID | None = None
     state: str | None = None
     event_type: str | None = None
     #: a campaign of the workspace, by its own id
@@ -280,6 +281,7 @@ class Chosen:
     def sql(self, first: int) -> tuple[str, list[Any]]:
         """Returns conditions on `d`, whose parameters begin with this number, and the parameters."""
         tests = {
+            "d.id = ${}": self.id,
             "d.state = ${}": self.state,
             "d.event_type = ${}": self.event_type,
             "(d.account_id, d.campaign_id) IN (SELECT k.account_id, m.remote_id FROM campaign m JOIN connection k ON"
@@ -326,14 +328,13 @@ async def get(tx: Tx, delivery_id: UUID) -> Any:
     )
 
 
-async def replay(tx: Tx, chosen: Chosen, delivery_id: UUID | None = None) -> int:
+async def replay(tx: Tx, chosen: Chosen) -> int:
     """Lets deliveries be applied again, as far as their bodies are still there; returns how many."""
-    tests, args = chosen.sql(3)
+    tests, args = chosen.sql(2)
     return await tx.run(
         "UPDATE webhook_delivery d SET state = 'received', attempts = 0, next_attempt_at = NULL, reason = NULL,"
-        " applied_at = NULL WHERE d.workspace_id = $1 AND ($2::uuid IS NULL OR d.id = $2) AND d.body IS NOT NULL"
+        " applied_at = NULL WHERE d.workspace_id = $1 AND d.body IS NOT NULL"
         f" AND NOT (d.state = 'received' AND d.attempts = 0){tests}",
         tx.workspace_id,
-        delivery_id,
         *args,
     )

@@ -300,6 +300,18 @@ async def test_nobody_waits_longer_than_a_sender_does() -> None:
     assert [type(one) for one in found] == [DatabaseUnavailable] * 2
 
 
+async def test_a_database_that_hangs_is_left_behind() -> None:
+    store = Slow()
+    room = Mailroom(store, patience=0.02)
+    with pytest.raises(DatabaseUnavailable):
+        await room.put(letter(b"1"))
+    await asyncio.sleep(0.05)
+    store.gate.set()
+
+    assert isinstance(await room.put(letter(b"2")), Stored)
+    assert store.groups == [[b"1"], [b"2"]]
+
+
 async def test_what_would_wait_too_long_is_told_to_come_back() -> None:
     room = Mailroom(Slow(), patience=0.05)
     big = letter(b" " * 33_000_000)

@@ -272,3 +272,42 @@ async def test_an_account_keeps_its_webhook_secret_unless_somebody_chooses_anoth
     with pytest.raises(WebhookSecretTaken):
         async with db.transaction() as tx:
             await connections.give_webhook_secret(tx, account, b"s", webhook_hash(b"two"), replaces=True)
+
+
+async def test_what_is_done_often_never_reads_the_whole_inbox(db: Database, account: UUID, urls: Urls) -> None:
+    tenant = await connected(db, account)
+    (known,) = await stored(db, told({"n": 0}))
+    await execute(
+        urls.owner,
+        "INSERT INTO webhook_delivery (id, account_id, workspace_id, received_at, body, dedupe_key, state, event_type)"
+        f" SELECT gen_random_uuid(), '{account}', '{tenant.workspace_id}', now() - n * interval '1 minute', 'x',"
+        " int4send(n), 'applied', 'email_sent' FROM generate_series(1, 20000) AS n",
+        "VACUUM ANALYZE webhook_delivery",
+    )
+
+    async def scans() -> int:
+        connection = await asyncpg.connect(urls.owner)
+        await connection.execute("SELECT pg_stat_force_next_flush()")
+        found = await connection.fetchval("SELECT seq_scan FROM pg_stat_user_tables WHERE relname = 'webhook_delivery'")
+        await connection.close()
+        return int(found)
+
+    fresh = await Database.open(urls.app)
+    before = await scans()
+    for number in range(8):
+        # often enough for a plan that suits every value
+        await deliveries.store(fresh, [told({"n": 0}), told({"n": number + 1})])
+        await deliveries.due(fresh, 10)
+        async with fresh.transaction(tenant) as tx:
+            await deliveries.route(tx)
+            await deliveries.load(tx, [known.id])
+            await deliveries.settle(tx, [deliveries.Outcome(known.id, "applied")])
+            await deliveries.replay(tx, deliveries.Chosen(id=known.id))
+            await deliveries.unpark(tx, [b"nobody"])
+            await deliveries.forget(tx, 5)
+            rows = await deliveries.page(tx, deliveries.Chosen(), 50)
+            await deliveries.page(tx, deliveries.Chosen(state="applied"), 50, (rows[-1]["received_at"], rows[-1]["id"]))
+            await tx.run("SELECT pg_stat_force_next_flush()")
+    await fresh.close()
+
+    assert await scans() == before

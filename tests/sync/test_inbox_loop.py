@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator
 from dataclasses import replace
 from time import perf_counter
 from typing import Any
+from urllib.parse import urlsplit
 
 import httpx
 import pytest
@@ -49,6 +50,10 @@ async def until(bench: Bench, **wanted: int) -> None:
     async with asyncio.timeout(SOON):
         while await states(bench) != wanted:  # noqa: ASYNC110 - the database has no event
             await asyncio.sleep(0.01)
+
+
+def name_of(urls: Urls) -> str:
+    return urlsplit(urls.app).path.lstrip("/")
 
 
 @contextlib.asynccontextmanager
@@ -155,6 +160,23 @@ async def test_it_waits_for_its_database_and_goes_on_alone(told: Bench) -> None:
         assert await states(told) == {"received": 1}
         pool.is_away = False
         await until(told, applied=1)
+
+
+async def test_a_lead_that_somebody_holds_locked_keeps_only_its_own_delivery_waiting(told: Bench, urls: Urls) -> None:
+    await execute(urls.owner, f"ALTER ROLE leadkeeper_app IN DATABASE {name_of(urls)} SET lock_timeout = '50ms'")
+    await told.deliver(reply("ada"))
+    await told.deliver(reply("eve"))
+    db = await Database.open(urls.app)
+    inbox = Inbox(replace(told.world.runtime, db=db), sweep_every=0.02, first_wait=0.01)
+    async with told.world.runtime.db.transaction(told.world.tenant) as tx:
+        await tx.run("SELECT FROM lead WHERE email = 'ada@acme.test' FOR UPDATE")
+        async with working(inbox):
+            await until(told, applied=1, received=1)
+    await execute(urls.owner, "UPDATE webhook_delivery SET next_attempt_at = NULL")
+    await inbox.drain()
+    await db.close()
+
+    assert await states(told) == {"applied": 2}
 
 
 async def test_the_loop_ends_when_its_block_ends(told: Bench) -> None:

@@ -167,7 +167,7 @@ async def replay(runtime: Running, request: Request, caller: Current, delivery_i
         row = known(await deliveries.get(tx, delivery_id), "delivery", delivery_id)
         if row["body"] is None:
             raise Problem(409, "The body of this delivery is gone: there is nothing left to apply.")
-        await deliveries.replay(tx, Chosen(), delivery_id)
+        await deliveries.replay(tx, Chosen(id=delivery_id))
         await audits.note(tx, caller.name, "delivery.replayed", {"id": str(delivery_id)})
         row = await deliveries.get(tx, delivery_id)
     request.app.state.door.mailroom.on_kept()
