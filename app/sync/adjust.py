@@ -16,7 +16,7 @@ from app.domain.merge import Strategy
 from app.domain.values import JSON
 from app.errors import LeadkeeperError
 from app.providers.base import Column
-from app.sync import connect
+from app.sync import connect, hooks
 from app.sync.ask import NoSuchConnection
 from app.sync.job import STREAM
 
@@ -58,13 +58,14 @@ def rows_of(stored: Stored) -> list[dict[str, JSON]]:
 
 
 async def verdict(tx: Tx, stored: Stored, columns: Sequence[Column]) -> str:
-    """Says in one sentence that a connection works; raises `MappingError` with what is missing."""
+    """Says in a sentence (two, of a webhook) that a connection works; raises `MappingError` with what is missing."""
     if not stored.pushes:
         if await accounts.readable(tx, stored) == frozenset():
             return (
                 f"{stored.name} works: the key is accepted. It reads nothing until an operator assigns it a campaign."
             )
-        return f"{stored.name} works: the key is accepted and its campaigns can be read."
+        said = await hooks.remark(tx, stored.account_id)
+        return " ".join([f"{stored.name} works: the key is accepted and its campaigns can be read.", *said])
     table = mapping.check(rows_of(stored), columns)
     written = sum(m.direction != "pull" for m in table.fields.values())
     return f"{stored.name} works: {len(columns)} columns, {len(table.fields)} of them mapped, {written} written to."

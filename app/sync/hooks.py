@@ -153,3 +153,11 @@ async def states(tx: Tx, account_ids: Sequence[UUID]) -> dict[UUID, dict[str, JS
         }
         for account_id, watch in known.items()
     }
+
+
+async def remark(tx: Tx, account_id: UUID) -> list[str]:
+    """Returns what there is to say of an account's webhook, a sentence or nothing."""
+    watch = (await watches.of(tx, [account_id])).get(account_id)
+    if watch is None or watch.hook == "unknown":
+        return []
+    return [watch.hook_error or "Its webhook delivers."]

@@ -8,7 +8,7 @@ from uuid import UUID
 import pytest
 
 from app.lab.world import World, make
-from app.sync import hooks, inbox
+from app.sync import adjust, hooks, inbox
 from tests.sync.conftest import KEY, Bench, Wired
 
 ANN = "ann@berg.test"
@@ -51,6 +51,9 @@ async def test_one_hook_for_every_event_is_registered_and_carries_a_secret_that_
     assert asked(bench, "/webhooks") == ["GET", "POST", "GET", "GET"]
     shown = await state_of(bench.world, connection)
     assert (shown["state"], shown["message"], shown["gap"]) == ("active", None, None)
+    async with bench.world.runtime.db.transaction(bench.world.tenant) as tx:
+        said = await adjust.verdict(tx, await bench.world.connection(connection), [])
+    assert said == "Instantly works: the key is accepted and its campaigns can be read. Its webhook delivers."
 
 
 async def test_workspaces_that_share_an_account_share_its_hook(wired: Wired) -> None:
