@@ -8,10 +8,12 @@ from uuid import UUID
 
 import pytest
 
-from app.db import requests
+from app.db import accounts, requests
+from app.db.session import Tenant
+from app.lab.world import make
 from app.sandbox.core import Fault, FaultKind
 from app.sync import edit, write_back
-from tests.sync.conftest import Bench
+from tests.sync.conftest import KEY, Bench
 
 ANN = "ann@berg.test"
 
@@ -228,3 +230,34 @@ async def test_a_lead_in_no_campaign_or_another_one_is_refused(
         await edit.delete(tx, lead, actor="ann@team.test")
     with pytest.raises(edit.Gone):
         await ask("remove")
+
+
+async def test_a_row_that_became_another_workspaces_before_the_call_is_left_alone(
+    bench: Bench, lead: UUID, ask: Callable[..., Any]
+) -> None:
+    world = bench.world
+    other = await make(world.runtime, world.airtable, world.instantly)
+    await other.connect("instantly", {"campaign_ids": None, "pacing_seconds": 0}, {"api_key": KEY}, auto_approve=True)
+    await other.settle()
+    await ask("remove", campaign=0)
+    await ask("interest", "won", campaign=0)
+    account = await bench.value("SELECT DISTINCT account_id FROM connection")
+    async with world.runtime.db.transaction(Tenant(world.tenant.workspace_id, "operator")) as tx:
+        await accounts.assign(tx, account, bench.campaigns[0].id, other.tenant.workspace_id, actor="operator")
+    await bench.settle()
+
+    assert [row.campaign for row in rows(bench)] == [campaign.id for campaign in bench.campaigns]
+    assert wrote(bench) == []
+    assert await told(bench, lead) == [("failed", "The campaign is no longer this workspace's.")] * 2
+
+
+async def test_a_row_that_was_gone_before_the_call_is_not_asked_for(
+    bench: Bench, lead: UUID, ask: Callable[..., Any]
+) -> None:
+    await ask("interest", "won", campaign=0)
+    async with bench.world.runtime.db.transaction(bench.world.tenant) as tx:
+        await tx.run("UPDATE link SET gone_at = now() WHERE remote_id = $1", rows(bench)[0].id)
+    await bench.settle()
+
+    assert wrote(bench) == []
+    assert await told(bench, lead) == [("failed", write_back.GONE)]
