@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import gzip
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
@@ -15,12 +15,13 @@ import pytest
 
 from app.api.edge import DELIVERY_BYTES
 from app.api.mailroom import Mailroom
-from app.db import accounts, connections, deliveries
+from app.db import accounts, connections, deliveries, runs
 from app.db.deliveries import Delivery, Outcome, State, Stored
 from app.db.ids import new_id
 from app.db.session import DatabaseUnavailable
 from app.main import create_app
 from app.runtime import Runtime
+from app.sandbox.instantly import InstantlySandbox
 from app.vault import new_webhook_secret, webhook_hash
 from tests.api.conftest import Clients, browser
 
@@ -414,3 +415,92 @@ async def test_old_bodies_are_forgotten_with_everything_else_that_expires(team: 
     await team.app.state.gatekeeper.forget_old()
 
     assert {row["id"]: row["body"] for row in await kept(team)} == {old: None, waits: b'{"n":2}'}
+
+
+CHOSEN = "a secret of sixteen or more"
+
+
+async def connect(clients: Clients, key: str, **secret: str) -> httpx.Response:
+    client = await clients.of("admin", "ada@team.test")
+    return await client.post(
+        "/api/admin/connections", json={"provider": "instantly", "secret": {"api_key": key, **secret}}
+    )
+
+
+async def knock(clients: Clients, secret: str) -> int:
+    """Delivers something new with a secret; returns the answer's status."""
+    client = await clients.stack.enter_async_context(browser(clients.app))
+    answer = await client.post(
+        f"/api/webhooks/instantly/{OTHER}", json={"n": str(new_id())}, headers={"X-Webhook-Secret": secret}
+    )
+    return answer.status_code
+
+
+async def secret_of(clients: Clients) -> str:
+    """Returns the webhook secret of the workspace's account, as its provider is told it."""
+    async with clients.runtime.db.transaction(clients.tenant) as tx:
+        sealed = await tx.value("SELECT secret FROM provider_account")
+    return clients.runtime.vault.open(sealed)["webhook_secret"]
+
+
+async def test_an_account_has_a_webhook_secret_chosen_or_made_up(
+    team: Clients, others: Clients, instantly: InstantlySandbox
+) -> None:
+    mine, theirs = f"key-{team.workspace_id}", f"key-{others.workspace_id}"
+    for key in (mine, theirs):
+        instantly.store.add_key(key)
+
+    assert (await connect(team, mine)).status_code == 201
+    made_up = await secret_of(team)
+    refused = [
+        await connect(others, theirs, webhook_secret="short"),
+        await connect(others, theirs, webhook_secret=made_up),
+    ]
+    assert (await connect(others, theirs, webhook_secret=f"{CHOSEN} {theirs}")).status_code == 201
+
+    assert [answer.status_code for answer in refused] == [422, 409]
+    assert "webhook secret" in refused[1].json()["detail"]
+    assert [await knock(team, secret) for secret in (made_up, f"{CHOSEN} {theirs}", "another")] == [202, 202, 401]
+
+
+async def test_a_second_workspace_shares_the_secret_unless_it_chooses_another(
+    team: Clients, others: Clients, instantly: InstantlySandbox
+) -> None:
+    key, chosen = f"key-{team.workspace_id}", f"{CHOSEN} {team.workspace_id}"
+    instantly.store.add_key(key)
+    await connect(team, key)
+    first = await secret_of(team)
+
+    assert (await connect(others, key)).status_code == 201
+    assert await secret_of(others) == first
+    await (await others.of("admin", "ada@team.test")).delete(await only_connection(others))
+    assert (await connect(others, key, webhook_secret=chosen)).status_code == 201
+
+    assert (await secret_of(team), await knock(team, chosen), await knock(team, first)) == (chosen, 202, 401)
+
+
+async def only_connection(clients: Clients) -> str:
+    client = await clients.of("admin", "ada@team.test")
+    (found,) = (await client.get("/api/admin/connections")).json()["items"]
+    return f"/api/admin/connections/{found['id']}"
+
+
+async def test_an_account_from_before_gets_its_secret_with_its_next_turn(
+    team: Clients, instantly: InstantlySandbox, settle: Callable[[], Any]
+) -> None:
+    key = f"key-{team.workspace_id}"
+    instantly.store.add_key(key)
+    async with team.runtime.db.transaction(team.tenant) as tx:
+        sealed = team.runtime.vault.seal({"api_key": key})
+        account = await connections.account(
+            tx, "instantly", team.runtime.vault.fingerprint({"api_key": key}), sealed, new_id()
+        )
+        await connections.add(
+            tx,
+            {"id": new_id(), "account_id": account, "provider": "instantly", "name": "I", "target": "t",
+             "config": {"campaign_ids": None, "pacing_seconds": 0}, "create_policy": {"never": True}},
+        )  # fmt: skip
+        await runs.queue(tx, await tx.value("SELECT id FROM connection"), "delta", "test")
+    await settle()
+
+    assert await knock(team, await secret_of(team)) == 202

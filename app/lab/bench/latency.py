@@ -48,11 +48,12 @@ async def latency(bench: Bench) -> list[Figure]:
         bench.say("edits here")
         there = [await _edit_here(service, n) for n in range(bench.size(20, 6))]
         bench.say("events while a full sync runs")
-        events = await _events(service, bench.size(60, 15))
+        acknowledged, events = await _events(service, bench.size(60, 15))
         bench.say("edits there, found by polling")
         here = await _edits_there(service, bench.size(24, 6))
     return [
         _figure("latency.here-to-there", there, "≤ 3", "from the PATCH until Airtable's row has it"),
+        _figure("latency.ack", acknowledged, "milliseconds", "from the POST until its answer, while a full sync runs"),
         _figure("latency.event", events, "≤ 0.5", "from the POST until its lead has it, while a full sync runs"),
         _figure(
             "latency.there-to-here", here, f"≤ {POLL * 60 + 2}", f"polled every {POLL * 60} s; there is no ping yet"
@@ -61,7 +62,7 @@ async def latency(bench: Bench) -> list[Figure]:
 
 
 def _figure(name: str, seconds: list[float], target: str, note: str) -> Figure:
-    how = f"p95 of {len(seconds)}, median {statistics.median(seconds):.2f} s; {note}"
+    how = f"p95 of {len(seconds)}, median {statistics.median(seconds):.3f} s; {note}"
     return Figure(name=name, value=sorted(seconds)[int(len(seconds) * 0.95)], unit="s", target=target, note=how)
 
 
@@ -115,8 +116,12 @@ async def _edit_here(service: Service, number: int) -> float:
     return await _until(arrived, began)
 
 
-async def _events(service: Service, wanted: int) -> list[float]:
-    """Delivers events one after the other and waits for each lead; those count that fall into a full sync."""
+async def _events(service: Service, wanted: int) -> tuple[list[float], list[float]]:
+    """Delivers events one by one; returns the seconds until the answer and until the lead has each.
+
+    Those count that fall into a full sync.
+    """
+    answered: list[float] = []
     took: list[float] = []
     path = f"/api/webhooks/instantly/{service.campaign}"
     for number in count():
@@ -128,6 +133,7 @@ async def _events(service: Service, wanted: int) -> list[float]:
         began = perf_counter()
         answer = await service.http.post(path, json=payload, headers={"Authorization": f"Bearer {service.secret}"})
         answer.raise_for_status()
+        acknowledged = perf_counter() - began
         delivery = UUID(answer.json()["delivery"])
 
         async def applied(delivery: UUID = delivery) -> bool:
@@ -137,10 +143,11 @@ async def _events(service: Service, wanted: int) -> list[float]:
         seconds = await _until(applied, began)
         if await _is_syncing(service):
             took.append(seconds)
+            answered.append(acknowledged)
         if len(took) >= wanted:
             break
         await asyncio.sleep(0.1)
-    return took
+    return answered, took
 
 
 async def _is_syncing(service: Service) -> bool:
