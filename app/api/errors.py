@@ -73,7 +73,7 @@ STATUSES: dict[type[LeadkeeperError], int] = {
     NameTaken: 409,
     NotYetPast: 422,
     NotAConflict: 422,
-    NeedsDecision: 422,
+    NeedsDecision: 409,
     NotInQuarantine: 422,
     InvalidFields: 422,
     MappingError: 422,

@@ -106,7 +106,7 @@ async def test_what_waits_for_a_decision_is_not_just_closed(
 ) -> None:
     answer = await admin.post(f"/api/reviews/{items[kind]['id']}/close", json={"version": 1})
 
-    assert (answer.status_code, "use one of the actions" in answer.json()["detail"]) == (422, True)
+    assert (answer.status_code, "use one of the actions" in answer.json()["detail"]) == (409, True)
 
 
 async def test_the_actions_of_an_item_do_what_they_say(

@@ -20,6 +20,7 @@ import pytest
 from app.db import accounts, connections, deliveries, keys
 from app.db.ids import new_id
 from app.db.session import Role, Tenant
+from app.domain.ladder import DELIVERY_LADDER
 from app.lab.world import World, make
 from app.main import create_app
 from app.sync import inbox
@@ -71,6 +72,9 @@ async def service(bench: Bench) -> AsyncIterator[Service]:
     await _answers(bench, first, bench.campaigns[0].id, "p1@first.test")
     await _answers(bench, second, other.id, f"p1@{OTHER}.test")
     await bench.patch("p2@first.test", title="Hoofd inkoop", notes="Called.")
+    for world in (first, second):
+        async with world.runtime.db.transaction(world.tenant) as tx:
+            await tx.run("UPDATE connection SET next_run_at = $2 WHERE workspace_id = $1", tx.workspace_id, tx.now)
     await bench.settle()
     app = create_app(runtime=first.runtime)
     async with contextlib.AsyncExitStack() as stack:
@@ -233,6 +237,30 @@ async def test_every_number_a_client_sees_counts_their_own(service: Service) -> 
         assert len({event["lead_id"] for event in events if "lead_id" in event}) == len(own)
         assert _counted(await _leads(client), "email_open_count") == _there(service, name, "email_open_count")
         assert _counted(await _leads(client), "email_reply_count") == _there(service, name, "email_reply_count")
+    await campaigns_count_their_own(service)
+
+
+async def campaigns_count_their_own(service: Service) -> None:
+    there = service.bench.world.instantly.store
+    for key, mine in (("viewer", (0, 1)), ("second", (2,))):
+        client, campaigns = service.clients[key], [service.bench.campaigns[number] for number in mine]
+        listed = (await client.get("/api/campaigns?limit=200")).json()["items"]
+        statuses = {lead["email"]: lead["delivery_status"] for lead in await _leads(client)}
+
+        assert {c["name"] for c in listed} == {c.name for c in campaigns}
+        for shown in listed:
+            (campaign,) = [c for c in campaigns if c.name == shown["name"]]
+            members = {row.email for row in there.leads.values() if row.campaign == campaign.id and row.email}
+            sent = sum(mail.ue_type == 1 and mail.campaign_id == campaign.id for mail in there.mails.values())
+            replies = sum(row.email_reply_count for row in there.leads.values() if row.campaign == campaign.id)
+            counted = (await client.get(f"/api/campaigns/{shown['id']}/analytics")).json()
+
+            assert shown["leads"] == {
+                "total": len(members),
+                **{name: sum(statuses[email] == name for email in members) for name in DELIVERY_LADDER},
+            }
+            assert counted["overview"]["sent"] == counted["sums"]["sent"] == sent > 0
+            assert counted["overview"]["replies"] == counted["sums"]["replies"] == replies > 0
 
 
 async def _leads(client: httpx.AsyncClient) -> Sequence[dict[str, Any]]:

@@ -66,7 +66,7 @@ async def read(tx: Session, item_id: UUID) -> Response:
 async def close(tx: Session, caller: Current, once: Once, item_id: UUID, body: Verdict) -> Response:
     """Says that somebody knows. The same is not brought up again; news about it is.
 
-    An item that waits for a decision is not closed: a 422 says so, and its actions say what to do.
+    An item that waits for a decision is not closed: a 409 says so, and its actions say what to do.
     """
 
     async def work() -> Response:
