@@ -14,7 +14,7 @@ from app.api.deps import READ, Session
 from app.api.describe import refuses
 from app.api.errors import Problem
 from app.api.schemas.campaign import NOTE, Campaign, CampaignAnalytics, Campaigns
-from app.api.schemas.shape import answer
+from app.api.schemas.shape import QueryDay, answer
 from app.api.strict import StrictRoute
 from app.db import campaigns
 from app.db.session import Tx
@@ -63,8 +63,12 @@ async def read(tx: Session, campaign_id: UUID) -> Response:
 async def analytics(
     tx: Session,
     campaign_id: UUID,
-    since: Annotated[date | None, Query(alias="from", description="The first day (UTC); by default 30 days.")] = None,
-    until: Annotated[date | None, Query(alias="to", description="The last day, included; by default today.")] = None,
+    since: Annotated[
+        QueryDay | None, Query(alias="from", description="The first day (UTC); by default 30 days.")
+    ] = None,
+    until: Annotated[
+        QueryDay | None, Query(alias="to", description="The last day, included; by default today.")
+    ] = None,
 ) -> Response:
     """The days of a period, the sums of what can be added up, and the overview of the campaign's whole time.
 
