@@ -141,6 +141,7 @@ async def test_without_days_the_last_thirty_are_shown(team: Clients, known: dict
         {"from": "2026-03-02", "to": "2026-03-01"},
         {"from": "2020-01-01", "to": "2026-03-01"},
         {"from": "yesterday"},
+        {"from": "1772323200"},
     ],
 )
 async def test_days_that_cannot_be_shown_are_refused(
