@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Final
 from uuid import UUID
 
@@ -45,6 +46,8 @@ KEPT: Final = {
     "log_day": "error",
     "provider_account": "provider secret fingerprint webhook_hash",
     "rate_bucket": "resource",
+    # kept until the record is deleted there, and no longer
+    "remote_erasure": "remote_id",
     # an offset and the provider's clock
     "stream_cursor": "stream position progress",
     "suppression": "email_hash scope reason",
@@ -117,3 +120,52 @@ async def known(tx: Tx, hashes: Collection[bytes]) -> set[bytes]:
         "SELECT hash FROM erasure_ledger WHERE workspace_id = $1 AND hash = ANY($2)", tx.workspace_id, list(hashes)
     )
     return {row["hash"] for row in rows}
+
+
+async def records_there(tx: Tx, lead_ids: Sequence[UUID]) -> list[tuple[UUID, str]]:
+    """Returns (connection, remote id) of the records that leads have at providers, as far as they are known there."""
+    rows = await tx.all(
+        "SELECT k.connection_id, k.remote_id FROM link k JOIN connection c ON c.workspace_id = $1"
+        " AND c.id = k.connection_id AND c.deleted_at IS NULL WHERE k.workspace_id = $1 AND k.lead_id = ANY($2)"
+        " AND k.remote_id IS NOT NULL AND k.gone_at IS NULL ORDER BY 1, 2",
+        tx.workspace_id,
+        lead_ids,
+    )
+    return [(row["connection_id"], row["remote_id"]) for row in rows]
+
+
+async def remember_there(tx: Tx, records: Sequence[tuple[UUID, str]]) -> None:
+    """Remembers records (connection, remote id) to be deleted at their providers."""
+    await tx.many(
+        "INSERT INTO remote_erasure (workspace_id, connection_id, remote_id, created_at) VALUES ($1, $2, $3, $4)"
+        " ON CONFLICT DO NOTHING",
+        [(tx.workspace_id, connection_id, remote_id, tx.now) for connection_id, remote_id in records],
+    )
+
+
+async def due_there(tx: Tx, connection_id: UUID, limit: int) -> list[str]:
+    """Returns records of a connection that are to be deleted now."""
+    rows = await tx.all(
+        "SELECT remote_id FROM remote_erasure WHERE workspace_id = $1 AND connection_id = $2"
+        " AND (next_attempt_at IS NULL OR next_attempt_at <= $4) ORDER BY created_at, remote_id LIMIT $3",
+        tx.workspace_id, connection_id, limit, tx.now,
+    )  # fmt: skip
+    return [row["remote_id"] for row in rows]
+
+
+async def put_off_there(tx: Tx, connection_id: UUID, remote_ids: Sequence[str], until: datetime) -> None:
+    """Tries records again later."""
+    await tx.run(
+        "UPDATE remote_erasure SET next_attempt_at = $4 WHERE workspace_id = $1 AND connection_id = $2"
+        " AND remote_id = ANY($3)",
+        tx.workspace_id, connection_id, list(remote_ids), until,
+    )  # fmt: skip
+
+
+async def forget_there(tx: Tx, connection_id: UUID, remote_ids: Sequence[str] | None = None) -> None:
+    """Forgets records that are deleted there, or every one of a connection that is no more."""
+    await tx.run(
+        "DELETE FROM remote_erasure WHERE workspace_id = $1 AND connection_id = $2"
+        " AND ($3::text[] IS NULL OR remote_id = ANY($3))",
+        tx.workspace_id, connection_id, None if remote_ids is None else list(remote_ids),
+    )  # fmt: skip

@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from typing import Any
 from uuid import UUID
 
+from app.db import erasure
 from app.db.session import Tx
 
 #: A jsonpath over a link's cells, by the state of a field.
@@ -100,6 +101,7 @@ async def retire(tx: Tx, connection_id: UUID) -> None:
         " version = version + 1 WHERE workspace_id = $1 AND connection_id = $2 AND state = 'open'",
         tx.workspace_id, connection_id, {"why": "the connection was deleted"}, tx.now,
     )  # fmt: skip
+    await erasure.forget_there(tx, connection_id)
 
 
 async def totals(tx: Tx) -> list[Any]:

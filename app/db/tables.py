@@ -615,6 +615,12 @@ review_item = _tenant(
     ),
 )  # fmt: skip
 
+#: Records of erased people that are yet to be deleted at a provider: their ids alone, and only until then.
+remote_erasure = _tenant(
+    "remote_erasure", _id("connection_id"), _text("remote_id", null=False), _at("next_attempt_at"),
+    _at("created_at", now=True), _to("connection", "connection_id"), key=("connection_id", "remote_id"),
+)  # fmt: skip
+
 quota_use = _tenant(
     "quota_use", _id("connection_id"), Column("month", Date, nullable=False), _big("calls"),
     _to("connection", "connection_id"), key=("connection_id", "month"),

@@ -163,6 +163,15 @@ class Airtable(Provider):
         body["performUpsert"] = {"fieldsToMergeOn": [merge_on]}
         return await self._write("PATCH", writes, body, guard, merge_on)
 
+    async def delete(self, remote_ids: Sequence[str], guard: Guard) -> None:
+        """Deletes records; those that are there are looked up first, because Airtable deletes all of them or none."""
+        if len(remote_ids) > self.write_batch:
+            raise ValueError(f"At most {self.write_batch} records are deleted in one call, not {len(remote_ids)}.")
+        there = [record.remote_id for record in await self.read(remote_ids)]
+        if there:
+            query = "&".join(f"records[]={quote(record_id, safe='')}" for record_id in there)
+            await self._funnel.request("DELETE", f"{self._path}?{query}", safe=False, guard=guard, expects="records")
+
     async def close(self) -> None:
         """Does nothing: the HTTP client belongs to whoever handed it in."""
 

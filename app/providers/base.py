@@ -130,6 +130,13 @@ class Provider(Protocol):
         that column is updated instead."""
         ...
 
+    async def delete(self, remote_ids: Sequence[str], guard: Guard) -> None:
+        """Deletes at most `write_batch` records; one that is not there any more is no error.
+
+        Never retried after anything that may have been processed: raises `Uncertain` instead.
+        """
+        ...
+
     async def close(self) -> None: ...
 
 

@@ -33,6 +33,7 @@ from app.providers.base import (
 )
 from app.providers.http import OnCall
 from app.providers.instantly_funnel import API_URL, FULL_PAGES, PACING, PAGE_SIZE, fitting, following, instantly_funnel
+from app.providers.instantly_rows import InstantlyRows
 
 #: Characters of an e-mail address: 64 before the @, 255 after it.
 LONGEST_ADDRESS: Final = 320
@@ -154,6 +155,12 @@ class Instantly(Provider):
     async def create(self, writes: Sequence[Write], guard: Guard, merge_on: str | None = None) -> list[Record]:  # noqa: ARG002
         """Always refuses."""
         raise Refused("Instantly is read only here: leads are added in Instantly itself.")
+
+    async def delete(self, remote_ids: Sequence[str], guard: Guard) -> None:
+        """Deletes rows, one call each."""
+        rows = InstantlyRows(self.funnel)
+        for remote_id in remote_ids:
+            await rows.remove(remote_id, guard)
 
     async def close(self) -> None:
         """Does nothing: the HTTP client belongs to whoever handed it in."""

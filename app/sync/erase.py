@@ -6,10 +6,10 @@ record that shows one of them makes no lead; a person may still add the lead aga
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from uuid import UUID
 
-from app.db import audits, erasure, leads
+from app.db import audits, connections, erasure, leads, runs
 from app.db.session import Tx
 from app.domain import identity
 from app.sync.edit import Merged, NotFound, StaleVersion
@@ -18,8 +18,18 @@ from app.sync.edit import Merged, NotFound, StaleVersion
 Fingerprint = Callable[[str], bytes]
 
 
-async def erase(tx: Tx, lead_id: UUID, *, fingerprint: Fingerprint, actor: str, version: int | None = None) -> None:
+async def erase(
+    tx: Tx,
+    lead_id: UUID,
+    *,
+    fingerprint: Fingerprint,
+    actor: str,
+    version: int | None = None,
+    remote: bool = False,
+) -> None:
     """Removes a lead (also a deleted one) with everything known about it, and those that were merged into it.
+
+    With `remote` its records at the providers are deleted, too, by the next runs of their connections.
 
     Raises:
         NotFound, Merged, StaleVersion
@@ -35,10 +45,22 @@ async def erase(tx: Tx, lead_id: UUID, *, fingerprint: Fingerprint, actor: str, 
     # a shared mailbox is somebody else's too
     personal = {i.value for value in traces.known_as for i in identity.strong({"email": value, "linkedin_url": value})}
     ids = {str(lead) for lead in traces.leads}
+    there = await erasure.records_there(tx, traces.leads) if remote else []
     await erasure.erase(
         tx,
         traces.leads,
         words=personal | ids,
         hashes={fingerprint(text) for text in (*personal, *ids, *traces.records)},
     )
+    await _delete_there(tx, there, actor)
     await audits.note(tx, actor, "lead.erased", {"lead_id": str(lead_id)})
+
+
+async def _delete_there(tx: Tx, records: Sequence[tuple[UUID, str]], actor: str) -> None:
+    await erasure.remember_there(tx, records)
+    for connection_id in sorted({connection_id for connection_id, _ in records}):
+        stored = await connections.get(tx, connection_id)
+        run = await runs.open_for(tx, connection_id, "to_remote")
+        # a connection that is paused or stopped does it once it is resumed
+        if stored is not None and stored.state == "active" and (run is None or run["state"] != "queued"):
+            await runs.queue(tx, connection_id, "to_remote", "erasure", requested_by=actor)

@@ -22,7 +22,19 @@ from app.db.connections import Lease, LeaseLost, Stored
 from app.db.session import Database, DatabaseUnavailable, Tenant
 from app.domain.policy import COUNTERS
 from app.providers.base import ProviderError, RateLimited, Refused, Rejected
-from app.sync import analytics, completeness, hooks, mails, preview, pull, push, reconcile, sweep, write_back
+from app.sync import (
+    analytics,
+    completeness,
+    erase_there,
+    hooks,
+    mails,
+    preview,
+    pull,
+    push,
+    reconcile,
+    sweep,
+    write_back,
+)
 from app.sync.job import Adapter, Cancelled, Job
 
 log = structlog.get_logger()
@@ -245,6 +257,7 @@ async def _both_ways(job: Job) -> None:
         await reconcile.reconcile(job)
     if await write_back.write_back(job):
         await reconcile.reconcile(job)
+    await erase_there.erase_there(job)
 
 
 async def _catch_up(job: Job) -> None:

@@ -87,7 +87,7 @@ async def test_an_administrator_erases_a_lead_and_nobody_else_does(team: Clients
 
     forbidden = await member.delete(f"{path}?purge=true")
     stale = await admin.delete(f"{path}?purge=true", headers={"If-Match": '"7"'})
-    remote = await admin.delete(f"{path}?purge=true&remote=true")
+    remote = await admin.delete(f"{path}?remote=true")
     still = await member.get(path)
     erased = [await admin.delete(f"{where}?purge=true") for where in (path, deleted, path)]
 

@@ -70,6 +70,18 @@ class ProviderContract:
         assert [r.remote_id for r in records] == [kept]
         assert len(world.sandbox.calls) == 1
 
+    async def test_deleting_does_not_mind_what_is_gone_already(self, world: World) -> None:
+        kept, gone, old = [world.add(f"{name}@x.test") for name in ("ada", "bob", "cleo")]
+        world.remove(old)
+
+        async def guard() -> None:
+            pass
+
+        for first in range(0, 2, world.provider.write_batch):
+            await world.provider.delete([gone, old][first : first + world.provider.write_batch], guard)
+
+        assert [r.remote_id for r in await world.provider.read([kept, gone, old])] == [kept]
+
     async def test_finding_does_not_mind_the_case_nor_odd_text(self, world: World) -> None:
         odd = 'o\\"brien@x.test'
         ada, brien = world.add("Ada@X.test"), world.add(odd)

@@ -151,6 +151,7 @@ async def use_our_clients(spoken: Spoken, limiter: FakeLimiter, rng: random.Rand
         for interest in ("interested", None):
             await rows.label(lead.email, lead.campaign, interest, guard)
         await rows.remove(lead.id, guard)
+        await records.delete([lead.id], guard)
         await records.close()
         spoken.asked = records.asked | campaigns.asked | hooks.asked | rows.asked | mails.asked
 

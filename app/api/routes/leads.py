@@ -168,28 +168,33 @@ async def change(tx: Session, caller: Current, version: IfMatch, lead_id: UUID, 
     responses=refuses(308, 404, 412),
 )
 async def delete(
-    request: Request,
     tx: Session,
     caller: Current,
     runtime: Running,
     version: IfMatch,
     lead_id: UUID,
     purge: Annotated[bool, Query(description="Erase everything known about the lead; operators and admins.")] = False,
+    remote: Annotated[bool, Query(description="With purge: delete its records at the providers, too.")] = False,
 ) -> Response:
     """Leaves a tombstone: the history stays, the identities are free again, remote records are left alone.
 
     With `purge` nothing stays (GDPR erasure): the lead, its history, activity, links and every answer that was kept of
     it are removed for good, also of a lead that was deleted before. Keyed hashes remain, by which a later sync
-    recognises the person and asks instead of making the lead again. Records at the providers are left alone.
+    recognises the person and asks instead of making the lead again.
+
+    Records at the providers are left alone, unless `remote` asks for their end as well: they are deleted by the next
+    run of each connection, and one that cannot be deleted is an item of `GET /api/reviews`.
     """
-    if request.query_params.get("remote", "false").lower() not in ("false", "0", ""):
-        raise Problem(422, "Records at the providers cannot be deleted from here: delete them there, without remote.")
+    if remote and not purge:
+        raise Problem(422, "Records at the providers are only deleted with an erased lead: send purge=true as well.")
     if not purge:
         await edit.delete(tx, lead_id, actor=caller.name, version=version)
     elif caller.role not in ADMINS:
         raise Problem(403, f"Erasing a lead needs a key with the role {' or '.join(ADMINS)}; delete it without purge.")
     else:
-        await erase.erase(tx, lead_id, fingerprint=runtime.vault.address, actor=caller.name, version=version)
+        await erase.erase(
+            tx, lead_id, fingerprint=runtime.vault.address, actor=caller.name, version=version, remote=remote
+        )
     return Response(status_code=204)
 
 

@@ -55,6 +55,10 @@ class OnePage(Provider):
         """Is never asked."""
         raise NotImplementedError
 
+    async def delete(self, remote_ids: Sequence[str], guard: Guard) -> None:
+        """Is never asked."""
+        raise NotImplementedError
+
     async def close(self) -> None:
         """Holds nothing open."""
 
