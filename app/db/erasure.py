@@ -23,6 +23,8 @@ ERASED: Final = frozenset({
     # of a delivery everything but its key and its campaign, or the provider's delivery log would bring it back
     "webhook_delivery",
 })  # fmt: skip
+#: How long it may take: it looks through every delivery that is kept.
+ERASE_SECONDS: Final = 80.0
 #: Columns of the other tables, which hold nothing about a lead: names that the team gave, how things are set up, what
 #: staff did and to which ids, and keyed hashes, which are kept on purpose.
 KEPT: Final = {
@@ -106,7 +108,9 @@ async def traces(tx: Tx, lead_ids: Sequence[UUID]) -> Traces:
 
 async def erase(tx: Tx, lead_ids: Sequence[UUID], *, words: Collection[str], hashes: Collection[bytes]) -> None:
     """Removes everything about leads, and whatever says one of the words (lower case); leaves the hashes."""
-    await tx.run("SELECT erase_leads($1, $2, $3, $4)", lead_ids, sorted(words), sorted(hashes), tx.now)
+    await tx.run(
+        "SELECT erase_leads($1, $2, $3, $4)", lead_ids, sorted(words), sorted(hashes), tx.now, seconds=ERASE_SECONDS
+    )
 
 
 async def has_any(tx: Tx) -> bool:

@@ -118,9 +118,11 @@ class Tx:
         """Returns the first column of the first row, or None."""
         return await self.connection.fetchval(sql, *args)
 
-    async def run(self, sql: str, *args: Any) -> int:
-        """Runs a statement and returns how many rows it touched."""
-        status = await self.connection.execute(sql, *args)
+    async def run(self, sql: str, *args: Any, seconds: float | None = None) -> int:
+        """Runs a statement and returns how many rows it touched; it may take `seconds` instead of the usual."""
+        if seconds is not None:
+            await self.connection.execute("SELECT set_config('statement_timeout', $1, true)", f"{seconds:.0f}s")
+        status = await self.connection.execute(sql, *args, timeout=seconds)
         *_, count = str(status).split()
         return int(count) if count.isdigit() else 0
 
