@@ -6,7 +6,7 @@ import sqlalchemy as sa
 from alembic import op
 
 revision = "0014_inbox_erase"
-down_revision = "0012_reviews"
+down_revision = "0014_remote_erasure"
 branch_labels = None
 depends_on = None
 
