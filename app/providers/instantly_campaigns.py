@@ -46,6 +46,8 @@ DAILY: Final = (
     "sent", "contacted", "new_leads_contacted", "opened", "unique_opened", "clicks", "unique_clicks", "replies",
     "unique_replies", "replies_automatic", "unique_replies_automatic", "opportunities", "unique_opportunities",
 )  # fmt: skip
+#: What a campaign's status may be, to be stored: codes have two digits.
+LARGEST_STATUS: Final = 2**31 - 1
 #: A number that says nothing about leads.
 NOT_COUNTED: Final = "campaign_status"
 
@@ -69,6 +71,8 @@ class InstantlyCampaigns:
         for item in await self._instantly.campaigns():
             name = item["name"].strip() if isinstance(item["name"], str) else ""
             status = _number(item["status"])
+            if status is not None and abs(status) > LARGEST_STATUS:
+                status = None
             found.append(RemoteCampaign(id=item["id"], name=name or "Unnamed campaign", status=status))
         return found
 

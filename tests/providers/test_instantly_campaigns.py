@@ -38,12 +38,14 @@ async def test_a_campaign_without_a_name_or_a_status_is_a_campaign(
     source: InstantlyCampaigns, web: respx.MockRouter
 ) -> None:
     found = [{"id": "c1", "name": " One ", "status": 1}, {"id": "c2"}, {"id": "c3", "name": "", "status": "odd"}]
+    found.append({"id": "c4", "name": "Four", "status": 2**40})
     answers(web, "", {"items": found})
 
     assert await source.campaigns() == [
         RemoteCampaign(id="c1", name="One", status=1),
         RemoteCampaign(id="c2", name="Unnamed campaign", status=None),
         RemoteCampaign(id="c3", name="Unnamed campaign", status=None),
+        RemoteCampaign(id="c4", name="Four", status=None),
     ]
 
 
