@@ -205,12 +205,7 @@ class Database:
 
     async def look_up(self, sql: str, *args: Any) -> Any:
         """Returns the first row of one statement that precedes every tenant, such as finding an API key."""
-        with _TRANSLATED:
-            connection = await self._pool.acquire(timeout=POOL_TIMEOUT)
-            try:
-                return await connection.fetchrow(sql, *args)
-            finally:
-                await self._pool.release(connection)
+        return await self._ask(lambda connection: connection.fetchrow(sql, *args), POOL_TIMEOUT)
 
     async def alone(self, sql: str, *args: Any, timeout: float | None = None) -> list[Any]:
         """Returns the rows of one statement that is a transaction of its own: one trip, committed when it returns.
@@ -218,15 +213,26 @@ class Database:
         For statements that precede every tenant. `timeout` is in seconds, for the place in the pool and for the
         statement each.
         """
-        with _TRANSLATED:
-            connection = await self._pool.acquire(timeout=timeout or POOL_TIMEOUT)
-            try:
-                await self._point("commit")
-                rows = list(await connection.fetch(sql, *args, timeout=timeout))
-            finally:
-                await self._pool.release(connection)
+
+        async def fetch(connection: Any) -> list[Any]:
+            await self._point("commit")
+            return list(await connection.fetch(sql, *args, timeout=timeout))
+
+        rows = await self._ask(fetch, timeout or POOL_TIMEOUT)
         await self._point("committed")
         return rows
+
+    async def _ask(self, ask: Callable[[Any], Awaitable[T]], seconds: float) -> T:
+        """Asks one question on a connection of its own, and outside every transaction."""
+        with _TRANSLATED:
+            connection = await self._pool.acquire(timeout=seconds)
+            try:
+                found = await ask(connection)
+            except BaseException:
+                await self._pool.release(connection)
+                raise
+            await self._pool.rest(connection)
+            return found
 
     def given_time(self) -> datetime | None:
         """Returns a simulation's time; None where the database's own counts."""
