@@ -29,7 +29,7 @@ async def test_a_database_that_is_stopped_at_once_loses_nothing() -> None:
     assert {stage.partition(" ")[0] for stage in outcome.stages} <= STAGES, str(outcome)
 
 
-@pytest.mark.slow
+@pytest.mark.by_hand
 async def test_what_was_acknowledged_survives_the_service_and_its_database() -> None:
     async with scratch(fast_unsafe=False) as place:
         outcome = await kill_service(place, SEED, 1)
