@@ -320,3 +320,10 @@ def test_whatever_instantly_sends_is_read_without_an_error(changes: dict[str, An
     assert observe(raw) == observe(raw)
     assert observe(raw).get("status") in {None, *STATUS_LADDER}
     assert suppression(raw) in {None, "bounced", "unsubscribed"}
+
+
+def test_a_campaign_is_named_without_its_id() -> None:
+    campaign = "d13d0000-0000-4000-8000-000000000002"
+
+    assert instantly.namespace(campaign) == instantly.namespace(campaign) == "instantly:0353788c4d71"
+    assert instantly.namespace(campaign[:-1] + "3") != instantly.namespace(campaign)
