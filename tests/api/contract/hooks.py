@@ -18,6 +18,8 @@ REFUSALS = (
     "The filter ",
     "There is no such field",
     "Name at least one filter",
+    "Records at the providers are only deleted with an erased lead",
+    "Choose days in their order",
 )
 
 
