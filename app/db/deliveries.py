@@ -132,6 +132,14 @@ async def store(db: Database, rows: Sequence[Delivery], *, timeout: float | None
     return [None if row["delivery"] is None else Stored(row["delivery"], row["is_new"]) for row in found]
 
 
+async def own(tx: Tx, ids: Collection[UUID]) -> int:
+    """Returns how many of these deliveries are this workspace's; an account's may be others' as well."""
+    found: int = await tx.value(
+        "SELECT count(*) FROM webhook_delivery WHERE workspace_id = $1 AND id = ANY($2)", tx.workspace_id, list(ids)
+    )
+    return found
+
+
 async def due(db: Database, limit: int) -> list[tuple[UUID, list[UUID]]]:
     """Returns what is to be applied, the oldest first and at most `limit` of each workspace."""
     async with db.transaction() as tx:

@@ -129,7 +129,7 @@ async def _keep(job: Job, attempts: Sequence[Logged], day: date) -> None:
     async with job.db.transaction(job.tenant) as tx:
         await job.lease.fence(tx)
         await watches.note_logged(tx, job.connection.account_id, [one.id for one in stored], day)
-        job.count("deliveries_recovered", sum(one.is_new for one in stored))
+        job.count("deliveries_recovered", await deliveries.own(tx, [one.id for one in stored if one.is_new]))
         await job.progress(tx, "completeness", done=len(attempts))
 
 

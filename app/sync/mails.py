@@ -73,4 +73,6 @@ async def _keep(job: Job, page: MailPage) -> None:
         if mail.payload is not None
     ]
     stored = await deliveries.store(job.db, rows)
-    job.count("replies_found", sum(one is not None and one.is_new for one in stored))
+    if new := [one.id for one in stored if one is not None and one.is_new]:
+        async with job.db.transaction(job.tenant) as tx:
+            job.count("replies_found", await deliveries.own(tx, new))

@@ -17,7 +17,7 @@ from app.db import accounts, connections, deliveries
 from app.db.session import Database, Tenant
 from app.lab.world import World, make
 from app.sync import adjust, inbox, write_back
-from tests.conftest import Urls
+from tests.conftest import Urls, execute
 from tests.sync.conftest import KEY, Bench
 
 ALL = {"campaign_ids": None, "pacing_seconds": 0}
@@ -422,3 +422,17 @@ LIVE = (
     "SELECT split_part(remote_key, '/', 1) AS campaign, array_agg(DISTINCT workspace_id) AS readers FROM link"
     " WHERE gone_at IS NULL GROUP BY 1"
 )
+
+
+async def test_what_a_turn_finds_for_others_it_does_not_count(bench: Bench, urls: Urls) -> None:
+    await bench.instantly()
+    second = await joins(bench)
+    await assign(bench, bench.campaigns[1], second)
+    await second.settle()
+    there = bench.world.instantly.store
+    there.reply(lead(bench, 1, "b@x.test").id)
+    await execute(urls.owner, "UPDATE account_watch SET mails_looked_at = NULL")
+    await reads(bench.world)
+
+    assert await value(second, "SELECT count(*) FROM webhook_delivery WHERE via = 'mail'") == 1
+    assert await bench.value("SELECT coalesce(sum((counters -> 'replies_found')::int), 0) FROM sync_run") == 0
