@@ -84,6 +84,8 @@ class _Batch:
     outcomes: list[Outcome] = field(default_factory=list)
     suppressed: list[tuple[bytes, str, str]] = field(default_factory=list)
     activities: list[tuple[UUID, str, datetime, str | None, Mapping[str, JSON], str]] = field(default_factory=list)
+    #: (lead, key, kind) of replies whose webhook says whether they are automatic; a mailbox only suggests it
+    replies: list[tuple[UUID, str, str]] = field(default_factory=list)
     #: what a person should look at, by what it is about: one item each, however many deliveries say so
     remarks: dict[tuple[str, UUID | None], dict[str, JSON]] = field(default_factory=dict)
     #: people who were made into leads, with what made them so
@@ -286,6 +288,7 @@ async def _happen(
     await history.record(tx, recorded, source=Source.EVENT.value)
     await reconcile.log_moves(tx, recorded, actor=Source.EVENT.value)
     await history.log(tx, batch.activities)
+    await history.correct(tx, batch.replies)
     await duplicates.notice(tx, [(before, lead) for before, lead in moved if before is None])
 
 
@@ -309,3 +312,5 @@ def _note(batch: _Batch, lead_id: UUID, delivery: Loaded, event: Event, replies:
         detail |= {"campaign": campaign.name, "campaign_id": campaign_id}
     actor = campaign.connection if campaign else None
     batch.activities.append((lead_id, event.kind.activity, at, actor, detail, event.key))
+    if event.kind.activity in events.REPLIES and delivery.via != "mail":
+        batch.replies.append((lead_id, event.key, event.kind.activity))

@@ -5,8 +5,10 @@ from __future__ import annotations
 from typing import Any
 from uuid import UUID
 
+import orjson
 import pytest
 
+from app.db import deliveries
 from app.lab.world import World, make
 from app.sync import adjust, hooks, inbox
 from tests.sync.conftest import KEY, Bench, Wired
@@ -212,3 +214,38 @@ async def test_mails_are_read_on_where_the_last_poll_stopped_and_a_few_calls_at_
     # what arrived in the overlap comes again and is known
     assert len(asked(bench, "/emails")) == 8
     assert await bench.value("SELECT count(*) FROM webhook_delivery WHERE via = 'mail'") == 450
+
+
+@pytest.mark.parametrize("first", ["mail", "webhook"])
+async def test_whether_a_reply_is_automatic_is_for_its_webhook_to_say_whoever_comes_first(
+    bench: Bench, first: str
+) -> None:
+    row = bench.world.instantly.store.add_lead(bench.campaigns[0].id, email=ANN)
+    await bench.instantly()
+    runtime = bench.world.runtime
+    reply = {
+        "timestamp": "2026-03-02T09:00:00.000Z",
+        "lead_email": ANN,
+        "campaign": bench.campaigns[0].id,
+        "email_id": row.id,
+    }
+    account = await bench.value("SELECT id FROM provider_account WHERE provider = 'instantly'")
+    told = {
+        "mail": deliveries.delivery(
+            orjson.dumps(reply | {"event_type": "auto_reply_received"}),
+            fingerprint=runtime.vault.address,
+            account_id=account,
+            via="mail",
+        ),
+        "webhook": deliveries.delivery(
+            orjson.dumps(reply | {"event_type": "reply_received"}),
+            fingerprint=runtime.vault.address,
+            account_id=account,
+        ),
+    }
+    for via in sorted(told, key=lambda one: one != first):
+        (stored,) = await deliveries.store(runtime.db, [told[via]])
+        assert stored is not None
+        await inbox.apply(runtime.db, bench.world.tenant, [stored.id], fingerprint=runtime.vault.address)
+
+    assert await bench.value("SELECT array_agg(kind) FROM activity WHERE kind LIKE 'mail.%'") == ["mail.replied"]
