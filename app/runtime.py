@@ -20,7 +20,7 @@ from app.domain import instantly as instantly_words
 from app.domain import mapping, normalize
 from app.domain.mapping import CRM_ID, MODIFIED, MappingTable
 from app.providers.airtable import Airtable
-from app.providers.base import Clock, Column, Limiter, Provider, Record
+from app.providers.base import Clock, Column, Limiter, Provider, Record, Refused
 from app.providers.instantly import Instantly
 from app.providers.instantly_campaigns import InstantlyCampaigns
 from app.providers.instantly_funnel import PACING
@@ -30,7 +30,7 @@ from app.providers.instantly_rows import InstantlyRows
 from app.providers.outreach import RemoteCampaign
 from app.settings import Settings
 from app.sync.job import Adapter, Suppressed
-from app.vault import WEBHOOK_SECRET, Vault, local_key, new_webhook_secret, webhook_hash
+from app.vault import WEBHOOK_SECRET, Vault, VaultError, local_key, new_webhook_secret, webhook_hash
 
 DATABASE = "leadkeeper"
 
@@ -66,9 +66,13 @@ class Runtime:
         def count(_what: str, _status: int) -> None:
             calls[0] += 1
 
-        async with db.transaction(tenant) as tx:
-            secret = await self._secret(tx, connection)
-            readable = None if connection.pushes else await accounts.readable(tx, connection)
+        try:
+            async with db.transaction(tenant) as tx:
+                secret = await self._secret(tx, connection)
+                readable = None if connection.pushes else await accounts.readable(tx, connection)
+        except VaultError as exc:
+            # no waiting helps: the connection stops, and says so
+            raise Refused(str(exc)) from exc
         config = connection.config | {"campaign_ids": None if readable is None else sorted(readable)}
         provider = self.provider(connection.provider, config, secret, connection.table, count)
         try:

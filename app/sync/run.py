@@ -171,7 +171,8 @@ async def broke(db: Database, lease: Lease, exc: Exception) -> None:
     async with db.transaction(lease.tenant) as tx:
         await lease.fence(tx)
         run = await runs.open_for(tx, lease.connection_id)
-        if run is not None and run["state"] == "running":
+        if run is not None:
+            # one that was not begun yet as well: it would be taken up again at once
             await runs.finish(tx, run["id"], "failed", run["counters"], error)
         await connections.change(tx, lease.connection_id, reason=error)
         until = tx.now + timedelta(seconds=RETRY)

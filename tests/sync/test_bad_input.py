@@ -11,6 +11,7 @@ from app.domain.mapping import MappingError
 from app.providers.base import ProviderError
 from app.sandbox.airtable import FieldSpec, admin
 from app.sync import edit
+from tests.conftest import Urls, execute
 from tests.sync.conftest import KEY, TOKEN, Bench
 
 AUTO = "auto"
@@ -172,3 +173,18 @@ async def test_absurd_custom_variables_cost_neither_their_row_nor_the_page(bench
     metadata = next(iter((await bench.lead("odd@x.test")).values["metadata"].values()))
     assert (metadata["Long"], metadata["Tier"]) == (str(10**30), "A")
     assert "bottom" in orjson.dumps(metadata["Deep"]).decode()
+
+
+async def test_a_secret_that_cannot_be_read_stops_its_connection_and_what_was_asked_of_it(
+    bench: Bench, urls: Urls
+) -> None:
+    bench.row(email="ada@acme.test")
+    connection_id = await bench.airtable()
+    await execute(urls.owner, "UPDATE provider_account SET secret = 'sealed under another key'")
+
+    await bench.sync(connection_id)
+
+    stopped = await bench.world.connection(connection_id)
+    assert stopped.state == "stopped"
+    assert "LEADKEEPER_SECRET_KEY" in (stopped.reason or "")
+    assert await bench.value("SELECT count(*) FROM sync_run WHERE state IN ('queued', 'running')") == 0
