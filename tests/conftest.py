@@ -7,6 +7,7 @@ used. One migrated template is made; a test that needs a database of its own get
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import itertools
 import shutil
 import tempfile
@@ -22,6 +23,7 @@ import pytest
 from app import settings
 from app.db import embedded, migrate
 from app.db.session import Database
+from app.lab.emptied import empty
 from app.log import configure
 from tests.api import produced
 
@@ -163,10 +165,20 @@ def clone(server: Urls, worker_id: str) -> Callable[[], Coroutine[Any, Any, Urls
     return make
 
 
+@pytest.fixture(scope="session")
+def idle() -> list[Urls]:
+    """Databases that a test has given back."""
+    return []
+
+
 @pytest.fixture
-async def urls(clone: Callable[[], Coroutine[Any, Any, Urls]]) -> Urls:
-    """A migrated database of this test's own."""
-    return await clone()
+async def urls(server: Urls, clone: Callable[[], Coroutine[Any, Any, Urls]], idle: list[Urls]) -> AsyncIterator[Urls]:
+    """A migrated, empty database that is this test's own for as long as it runs."""
+    found = idle.pop() if idle else await clone()
+    yield found
+    with contextlib.suppress(asyncpg.PostgresError, OSError):
+        if await empty(found.owner, server.of(TEMPLATE).owner):
+            idle.append(found)
 
 
 @pytest.fixture

@@ -17,6 +17,7 @@ from rich.console import Console
 from app.db import embedded, migrate
 from app.db.connections import LEASE_SECONDS
 from app.lab import model
+from app.lab.emptied import empty
 from app.lab.storm import storm
 from app.settings import Settings
 
@@ -54,6 +55,13 @@ class Scratch:
         finally:
             await owner.close()
         return self.server.dsn(user=migrate.APP_ROLE, database=name)
+
+    async def emptied(self, name: str) -> str:
+        """Returns the address of a database of that name with nothing in it: the same one again, where that is so."""
+        with contextlib.suppress(asyncpg.InvalidCatalogNameError):
+            if await empty(self.owner_url(name), self.owner_url(self.TEMPLATE)):
+                return self.server.dsn(user=migrate.APP_ROLE, database=name)
+        return await self.database(name)
 
     def owner_url(self, database: str) -> str:
         """Returns a database's address for the owner role."""

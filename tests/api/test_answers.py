@@ -78,12 +78,19 @@ async def test_a_sync_is_under_way_ended_only_planned_or_of_no_connection(
     assert (ended.json()["id"], ended.json()["state"]) == (asked.json()["id"], "done")
 
 
-@pytest.mark.parametrize("path", [*READING, "/api/admin/sync/full"])
+@pytest.mark.parametrize(
+    ("path", "query", "body"),
+    [
+        *((path, {}, None) for path in (*READING, "/api/admin/sync/full")),
+        ("/api/instantly/analytics", {}, {"days": 30}),
+        ("/api/webhooks/completeness", {"day": "2026-03-02"}, None),
+    ],
+)
 async def test_a_reading_is_under_way_or_has_ended(
-    member: httpx.AsyncClient, reading: None, settle: Settle, path: str
+    member: httpx.AsyncClient, reading: None, settle: Settle, path: str, query: dict[str, Any], body: Any
 ) -> None:
-    asked = await member.post(path)
-    ended, _ = await asyncio.gather(member.post(f"{path}?wait=30"), _soon(settle))
+    asked = await member.post(path, params=query, json=body)
+    ended, _ = await asyncio.gather(member.post(path, params=query | {"wait": 30}, json=body), _soon(settle))
 
     assert (asked.status_code, ended.status_code) == (202, 200)
     assert (ended.json()["id"], ended.json()["state"], ended.json()["error"]) == (asked.json()["id"], "done", None)

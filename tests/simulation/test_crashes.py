@@ -29,7 +29,7 @@ async def test_a_crash_at_any_moment_loses_and_doubles_nothing(place: Scratch, p
     due = {(c, m) for c, chapter in enumerate(plain.chapters) for m in range(part, len(chapter), PARTS)}
     different, crashed = {}, set()
     for moment in range(part, max(map(len, plain.chapters)), PARTS):
-        told = await tell(await place.database("crashed"), crash_at=moment)
+        told = await tell(await place.emptied("crashed"), crash_at=moment)
         crashed |= set(told.crashes)
         if problems := told.differs_from(plain):
             different[moment] = problems
