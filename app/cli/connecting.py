@@ -78,7 +78,7 @@ def instantly(
     auto_approve: AutoApprove = False,
     in_workspace: InWorkspace = None,
 ) -> None:
-    """Connect an Instantly workspace, reading only."""
+    """Connect an Instantly workspace; its leads are read, and changed only where somebody asks for it."""
     account = provider.Account(
         kind="instantly",
         name=name,

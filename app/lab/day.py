@@ -44,10 +44,10 @@ from app.vault import new_key
 T = TypeVar("T")
 SECRET, HOOK_SECRET = "a secret of the day, not of anybody", "whs_day"
 #: Seconds one step of the day lasts, and how far deliveries are put out of order.
-STEP, SHUFFLE = 600.0, 3600.0
-#: Seconds after which something that should have happened counts as stuck.
-STUCK = 60.0
-PEOPLE_PER_EVENT, CAMPAIGNS = 0.12, 3
+STEP, SHUFFLE = 900.0, 3600.0
+#: Seconds after which something that should have happened counts as stuck; a day of 100,000 takes its time to recover.
+STUCK = 240.0
+PEOPLE_PER_EVENT, MOST_PEOPLE, CAMPAIGNS = 0.12, 2_000, 3
 DUPLICATES, JUNK = 0.05, 0.01
 LABEL = "Spam complaint"
 
@@ -225,9 +225,10 @@ class _Stage:
         headers = {"Authorization": f"Bearer {self.key}"}
         for date in dates:
             checked = await self.http.post(
-                f"{self.service.url}/api/webhooks/completeness", params={"day": date, "wait": 60}, headers=headers
+                f"{self.service.url}/api/webhooks/completeness", params={"day": date}, headers=headers
             )
             checked.raise_for_status()
+            await until(self.is_synced, f"the log of {date} has been compared")
         await self.queue("full")
         await until(self.is_synced, "the last sync has ended")
 
@@ -271,9 +272,9 @@ async def _pass_the_day(stage: _Stage, day: Day, events: int, kills: int, stops:
     """Lives the day step by step; incidents fall at seeded steps, none of them into another."""
     sandbox, rng = stage.sandbox, stage.rng
     steps = int(86_400 / STEP)
-    spread = rng.sample(range(5, steps - 15, 3), kills + stops + 1)
+    spread = rng.sample(range(3, steps - 8, 2), kills + stops + 1)
     incidents = dict.fromkeys(spread[:kills], "kill") | dict.fromkeys(spread[kills:-1], "stop") | {spread[-1]: "outage"}
-    disabled = rng.randrange(30, steps - 30)
+    disabled = rng.randrange(20, steps - 20)
     hook = next(iter(sandbox.deliveries.hooks.all.values()))
     start = stage.clock.now()
     told = living(sandbox.store, seed=day.seed, events=events, start=start)
@@ -337,16 +338,17 @@ async def _stage(place: Scratch, seed: int, events: int, *, log_while_disabled: 
     switches.log_while_disabled, switches.delivery_concurrency = log_while_disabled, 16
     sandbox.store.add_key(KEY)
     sandbox.store.add_label(LABEL)
+    people = min(MOST_PEOPLE, max(8, int(events * PEOPLE_PER_EVENT)))
     for number in range(CAMPAIGNS):
         campaign = sandbox.store.add_campaign(
             f"Campaign {number}", email_list=[f"box{n}@sender.test" for n in range(4)]
         )
-        for person in range(number, max(8, int(events * PEOPLE_PER_EVENT)), 2 if number else 1):
+        for person in range(number, people, 2 if number else 1):
             sandbox.store.add_lead(campaign.id, email=f"p{person}@firm{person}.test", first_name=f"Given{person}")
     url = await place.database(name)
     port = _free_port()
     async with contextlib.AsyncExitStack() as stack:
-        http = await stack.enter_async_context(httpx.AsyncClient(timeout=20, trust_env=False))
+        http = await stack.enter_async_context(httpx.AsyncClient(timeout=60, trust_env=False))
 
         sandbox.deliveries.sender = posting(http)
         sandbox_url = await stack.enter_async_context(serving(sandbox.app))
