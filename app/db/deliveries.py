@@ -235,6 +235,8 @@ async def settle(tx: Tx, outcomes: Sequence[Outcome]) -> None:
 
 async def unpark(tx: Tx, email_hashes: Collection[bytes]) -> int:
     """Lets the deliveries that wait for leads with these addresses (as keyed hashes) be applied; returns how many."""
+    if not email_hashes:
+        return 0
     return await tx.run(
         "UPDATE webhook_delivery SET state = 'received', reason = NULL, attempts = 0, next_attempt_at = NULL"
         " WHERE workspace_id = $1 AND email_hash = ANY($2) AND state = 'parked'",
