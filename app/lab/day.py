@@ -47,7 +47,7 @@ SECRET, HOOK_SECRET = "a secret of the day, not of anybody", "whs_day"
 STEP, SHUFFLE = 900.0, 3600.0
 #: Seconds after which something that should have happened counts as stuck; a day of 100,000 takes its time to recover.
 STUCK = 240.0
-PEOPLE_PER_EVENT, MOST_PEOPLE, CAMPAIGNS = 0.12, 2_000, 3
+PEOPLE_PER_EVENT, MOST_PEOPLE, CAMPAIGNS = 0.08, 2_000, 3
 DUPLICATES, JUNK = 0.05, 0.01
 LABEL = "Spam complaint"
 
@@ -335,7 +335,7 @@ async def _stage(place: Scratch, seed: int, events: int, *, log_while_disabled: 
     switches = sandbox.switches
     switches.rate_limits, switches.disable_after = False, None
     switches.duplicate_rate, switches.delivery_jitter = DUPLICATES, SHUFFLE
-    switches.log_while_disabled, switches.delivery_concurrency = log_while_disabled, 16
+    switches.log_while_disabled, switches.delivery_concurrency = log_while_disabled, 32
     sandbox.store.add_key(KEY)
     sandbox.store.add_label(LABEL)
     people = min(MOST_PEOPLE, max(8, int(events * PEOPLE_PER_EVENT)))
