@@ -13,7 +13,6 @@ from uuid import UUID
 import pytest
 
 from app.db import deliveries, erasure, suppressions, workspaces
-from app.db.ids import new_id
 from app.domain import instantly
 from app.sync import edit, erase, explain, inbox
 from tests.conftest import Urls, execute
@@ -25,25 +24,11 @@ ADA = "ada@acme.test"
 
 @pytest.fixture
 async def founders(bench: Bench) -> str:
-    """A campaign the workspace knows, with Ada in it."""
+    """A campaign the workspace has read, with Ada in it."""
     campaign = bench.campaigns[0].id
     bench.world.instantly.store.add_lead(campaign, email=ADA, first_name="Ada", last_name="Lovelace")
-    connection = await bench.instantly()
-    await know(bench, connection, campaign, "Founders")
+    await bench.instantly()
     return str(campaign)
-
-
-async def know(bench: Bench, connection: UUID, remote_id: str, name: str) -> None:
-    async with bench.world.runtime.db.transaction(bench.world.tenant) as tx:
-        await tx.run(
-            "INSERT INTO campaign (workspace_id, id, connection_id, remote_id, name) VALUES ($1, $2, $3, $4, $5)"
-            " ON CONFLICT DO NOTHING",
-            tx.workspace_id,
-            new_id(),
-            connection,
-            remote_id,
-            name,
-        )
 
 
 def told(kind: str, at: str | None = T[0], email: str | None = ADA, **more: Any) -> dict[str, Any]:
