@@ -23,7 +23,7 @@ import pytest
 from app import settings
 from app.db import embedded, migrate
 from app.db.session import Database
-from app.lab.emptied import empty
+from app.lab.scratch import empty
 from app.log import configure
 from tests.api import produced
 

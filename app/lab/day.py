@@ -29,8 +29,8 @@ from app.db.session import DatabaseUnavailable, Tx
 from app.domain import instantly as words
 from app.lab.clock import SharedClock
 from app.lab.posting import posting
+from app.lab.scratch import Scratch
 from app.lab.servers import free_socket, serving
-from app.lab.simulate import Scratch
 from app.lab.simulated import KEY
 from app.lab.world import World, make
 from app.runtime import Runtime, opened

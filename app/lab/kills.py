@@ -25,8 +25,8 @@ from app.db import embedded, leads, runs
 from app.db.session import DatabaseUnavailable, Tx
 from app.domain import notes
 from app.lab import agreement
+from app.lab.scratch import Scratch
 from app.lab.servers import serving
-from app.lab.simulate import Scratch
 from app.lab.simulated import COLUMNS, KEY, PEOPLE, TOKEN
 from app.lab.world import World, make
 from app.runtime import opened

@@ -18,8 +18,8 @@ from app.db import embedded
 from app.db.session import Tx
 from app.lab.bench import child
 from app.lab.kills import SECRET, Arena, Kills, arena
+from app.lab.scratch import Scratch
 from app.lab.servers import free_socket
-from app.lab.simulate import Scratch
 
 ROWS, SENDERS = 12, 6
 #: Seconds a sender waits for an answer, and before it tries again.

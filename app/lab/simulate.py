@@ -2,22 +2,18 @@
 
 from __future__ import annotations
 
-import contextlib
-import shutil
 import subprocess
 import sys
-import tempfile
 import time
-from collections.abc import AsyncIterator
 from pathlib import Path
 
-import asyncpg
 from rich.console import Console
 
-from app.db import embedded, migrate
 from app.db.connections import LEASE_SECONDS
 from app.lab import model
-from app.lab.emptied import empty
+from app.lab.kills import kill_postgres, kill_workers, two_instances
+from app.lab.kills_inbox import kill_service
+from app.lab.scratch import scratch
 from app.lab.storm import storm
 from app.settings import Settings
 
@@ -35,63 +31,6 @@ EXAMPLES = 2_000
 #: Events of the day of webhooks; the day of `make test` has 5,000.
 DELIVERIES = 100_000
 ROOT = Path(__file__).resolve().parents[2]
-
-
-class Scratch:
-    """A server of its own, where a simulation makes as many migrated databases as it needs."""
-
-    TEMPLATE = "template_migrated"
-
-    def __init__(self, server: embedded.EmbeddedPostgres, folder: Path) -> None:
-        self.server = server
-        self.folder = folder
-
-    async def database(self, name: str) -> str:
-        """Makes an empty migrated database and returns its address for the app role."""
-        owner = await asyncpg.connect(self.owner_url("postgres"), timeout=10)
-        try:
-            await owner.execute(f'DROP DATABASE IF EXISTS "{name}" WITH (FORCE)')
-            await owner.execute(f'CREATE DATABASE "{name}" TEMPLATE "{self.TEMPLATE}"')
-        finally:
-            await owner.close()
-        return self.server.dsn(user=migrate.APP_ROLE, database=name)
-
-    async def emptied(self, name: str) -> str:
-        """Returns the address of a database of that name with nothing in it: the same one again, where that is so."""
-        with contextlib.suppress(asyncpg.InvalidCatalogNameError):
-            if await empty(self.owner_url(name), self.owner_url(self.TEMPLATE)):
-                return self.server.dsn(user=migrate.APP_ROLE, database=name)
-        return await self.database(name)
-
-    def owner_url(self, database: str) -> str:
-        """Returns a database's address for the owner role."""
-        return self.server.dsn(user=embedded.OWNER, database=database)
-
-
-@contextlib.asynccontextmanager
-async def scratch(*, fast_unsafe: bool = True) -> AsyncIterator[Scratch]:
-    """Starts a server in a folder of its own, and removes both at the end.
-
-    Nothing runs on it beside the simulation, not even autovacuum: a transaction of somebody else would decide when a
-    change becomes visible, and a seed would not give the same trace twice.
-    """
-    folder = Path(tempfile.mkdtemp(prefix="leadkeeper-simulate-"))
-    folder.chmod(0o711)  # noqa: ASYNC240 - a moment, before anything runs
-    server = embedded.start(folder / "pg", fast_unsafe=fast_unsafe)
-    place = Scratch(server, folder)
-    try:
-        owner_url, app_url = await migrate.create_embedded(server, Scratch.TEMPLATE)
-        await migrate.migrate(owner_url, app_url)
-        owner = await asyncpg.connect(place.owner_url("postgres"), timeout=10)
-        try:
-            await owner.execute("ALTER SYSTEM SET autovacuum = off")
-            await owner.execute("SELECT pg_reload_conf()")
-        finally:
-            await owner.close()
-        yield place
-    finally:
-        place.server.stop(immediate=True)
-        shutil.rmtree(folder, ignore_errors=True)
 
 
 async def simulate(
@@ -136,9 +75,6 @@ async def _storm(console: Console, seed: int, cycles: int) -> bool:
 
 
 async def _kills(console: Console, seed: int, kills: int) -> bool:
-    from app.lab.kills import kill_postgres, kill_workers, two_instances
-    from app.lab.kills_inbox import kill_service
-
     started = time.monotonic()
     async with scratch(fast_unsafe=False) as place:
         outcome = await kill_workers(place, seed, kills)

@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from app.lab.simulate import Scratch, scratch
+from app.lab.scratch import Scratch, scratch
 
 
 @pytest.fixture(scope="session")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from app.lab.crashes import Telling, tell
-from app.lab.simulate import Scratch
+from app.lab.scratch import Scratch
 
 PARTS = 8
 

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from app.lab.day import Day, live
-from app.lab.simulate import scratch
+from app.lab.scratch import scratch
 from tests.simulation.fold import DELIVERY, LADDER, Person, fold
 
 SEED = 7

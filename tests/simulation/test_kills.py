@@ -6,7 +6,7 @@ import pytest
 
 from app.lab.kills import kill_postgres, kill_workers
 from app.lab.kills_inbox import kill_service
-from app.lab.simulate import Scratch, scratch
+from app.lab.scratch import Scratch, scratch
 
 SEED, STAGES = 2, {"pull", "reconcile", "push", "sweep"}
 

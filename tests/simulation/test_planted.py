@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from app.lab.simulate import Scratch
+from app.lab.scratch import Scratch
 
 ROOT = Path(__file__).parents[2]
 PATCHES = ROOT / "tests" / "planted"

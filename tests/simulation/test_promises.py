@@ -13,7 +13,7 @@ import pytest
 from app.db import leads
 from app.domain import notes
 from app.domain.lead import Lead
-from app.lab.simulate import Scratch
+from app.lab.scratch import Scratch
 from app.lab.simulated import Crash, Simulated, simulated
 from app.sandbox.core import Fault
 from app.sync import edit

@@ -6,7 +6,7 @@ from typing import get_args
 
 import pytest
 
-from app.lab.simulate import Scratch
+from app.lab.scratch import Scratch
 from app.lab.storm import storm
 from app.sandbox.core import FaultKind
 

@@ -6,7 +6,7 @@ from typing import Any
 from uuid import UUID
 
 from app.db import connections, runs
-from app.lab.simulate import Scratch
+from app.lab.scratch import Scratch
 from app.sandbox.core import Fault
 from app.scheduler import Worker
 from app.sync import edit

@@ -9,7 +9,7 @@ import pytest
 
 from app.db import runs
 from app.lab.kills import arena, two_instances
-from app.lab.simulate import Scratch
+from app.lab.scratch import Scratch
 from app.scheduler import Worker
 
 RUNS = 6
