@@ -19,6 +19,7 @@ from app.api.reads import ShortWays
 from app.api.routes import (
     accounts,
     admin_sync,
+    audit,
     bulk,
     campaigns,
     completeness,
@@ -50,8 +51,8 @@ from app.runtime import Runtime
 VERSION = "0.1.0"
 ROUTERS = (
     leads, exports, duplicates, merging, bulk, working, stories, events, sync, runs, waiting, plans, decisions, reviews,
-    stats, campaigns, instantly, webhooks, completeness, admin_sync, connections, keys, settings, workspaces, accounts,
-    system,
+    stats, campaigns, instantly, webhooks, completeness, admin_sync, connections, keys, settings, audit, workspaces,
+    accounts, system,
 )  # fmt: skip
 #: Headers a browser's code may read.
 EXPOSED = ("ETag", "Link", "Location", "Retry-After", "X-Request-ID", "Idempotency-Replayed", "Content-Disposition")

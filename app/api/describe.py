@@ -42,7 +42,7 @@ TAGS: Final = [
     {"name": "webhooks", "description": "What Instantly delivers: taken in, looked at, applied again."},
     {"name": "admin sync", "description": "For the portal's button and for a cron."},
     {"name": "connections", "description": "Which accounts of which providers, and how they are kept in agreement."},
-    {"name": "keys and people", "description": "API keys, users, workspaces."},
+    {"name": "keys and people", "description": "API keys, users, workspaces, and who did what."},
     {"name": "accounts", "description": "For operators: whose the campaigns of an account are."},
     {"name": "system", "description": "Is it alive, is it ready, what does it count."},
 ]

@@ -7,7 +7,19 @@ from typing import Annotated, Any
 import typer
 
 from app.cli import provider
-from app.cli.console import AsJson, CommandError, InWorkspace, as_json, as_table, load, out, run, runtime, workspace
+from app.cli.console import (
+    ACTOR,
+    AsJson,
+    CommandError,
+    InWorkspace,
+    as_json,
+    as_table,
+    load,
+    out,
+    run,
+    runtime,
+    workspace,
+)
 from app.db import connections, overview, reviews
 from app.db.connections import Stored
 from app.db.session import Tenant
@@ -16,7 +28,6 @@ from app.runtime import Runtime, probe_account
 from app.settings import Settings
 from app.sync import adjust, preview
 
-ACTOR = "command line"
 app = typer.Typer(help="Connections to Airtable and Instantly: add, test, approve, pause.", no_args_is_help=True)
 add = typer.Typer(help="Connect an account; its first plan waits for your approval.", no_args_is_help=True)
 app.add_typer(add, name="add")

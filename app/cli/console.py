@@ -26,6 +26,8 @@ from app.runtime import Runtime, opened
 from app.settings import Settings, SettingsError
 
 T = TypeVar("T")
+#: What the history and the audit log call whoever sits at the command line.
+ACTOR = "command line"
 out = Console(highlight=False)
 if not out.is_terminal:
     # a pipe has no edge to wrap at

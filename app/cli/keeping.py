@@ -9,6 +9,7 @@ from uuid import UUID
 import typer
 
 from app.cli.console import (
+    ACTOR,
     AsJson,
     CommandError,
     InWorkspace,
@@ -22,7 +23,7 @@ from app.cli.console import (
     runtime,
     workspace,
 )
-from app.db import keys, workspaces
+from app.db import audits, keys, workspaces
 from app.db.session import Database, Role, Tenant
 from app.settings import Settings
 from app.vault import new_key
@@ -68,6 +69,7 @@ async def _create(
                 acts_for=acts_for,
                 expires_at=None if days is None else tx.now + timedelta(days=days),
             )
+            await audits.note(tx, ACTOR, "key.created", {"id": str(key_id), "role": role})
         called = {workspace_id: title for title, workspace_id in (await names(db)).items()}
         return {"id": str(key_id), "key": key, "role": role, "workspace": called[workspace_id]}
 
@@ -75,7 +77,7 @@ async def _create(
 async def _workspace(db: Database, name: str | None) -> UUID:
     if await workspaces.ids(db):
         return await workspace(db, name)
-    return await workspaces.create(db, name or FIRST)
+    return await workspaces.create(db, name or FIRST, made_by=ACTOR)
 
 
 @app.command("list")
@@ -115,4 +117,5 @@ async def _revoke(settings: Settings, key_id: str, in_workspace: str | None) -> 
                     f"{len(found)} keys are {key_id}: give the id of one, as `leadkeeper keys list` shows it."
                 )
             await keys.revoke(tx, found[0]["id"])
+            await audits.note(tx, ACTOR, "key.revoked", {"id": str(found[0]["id"])})
     return f"The key {found[0]['name']} ({found[0]['prefix']}…) is revoked."

@@ -9,8 +9,9 @@ from uuid import UUID
 import typer
 from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
-from app.cli.connecting import ACTOR, find
+from app.cli.connecting import find
 from app.cli.console import (
+    ACTOR,
     AsJson,
     CommandError,
     InWorkspace,

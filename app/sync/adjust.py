@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import Any
 from uuid import UUID
 
-from app.db import accounts, connections, link_work, overview, reviews, runs
+from app.db import accounts, audits, connections, link_work, overview, reviews, runs
 from app.db.connections import Stored, StreamState
 from app.db.session import Tx
 from app.domain import filters, mapping
@@ -97,6 +97,7 @@ async def change(
         await reviews.close_all(tx, "plan", stored.id, why="the mapping has changed")
         if stored.state in ("new", "active"):
             await runs.queue(tx, stored.id, "full", "mapping", requested_by=actor)
+    await _note(tx, actor, "connection.changed", stored, fields=sorted(changes))
 
 
 def _with_all_columns(stored: Stored) -> dict[str, JSON]:
@@ -112,6 +113,7 @@ async def pause(tx: Tx, connection_id: UUID, *, actor: str) -> None:
     columns = {"state": "paused", "reason": f"paused by {actor}", "next_run_at": None}
     await connections.change(tx, connection_id, **columns, **_TURN_ENDS)
     await runs.cancel_for(tx, connection_id, "the connection was paused")
+    await _note(tx, actor, "connection.paused", stored)
 
 
 async def resume(tx: Tx, connection_id: UUID, *, actor: str) -> None:
@@ -121,6 +123,7 @@ async def resume(tx: Tx, connection_id: UUID, *, actor: str) -> None:
         raise WrongState(f"{stored.name} waits for its first plan: approve that.")
     if stored.state == "active":
         return
+    await _note(tx, actor, "connection.resumed", stored)
     if not await overview.was_approved(tx, connection_id):
         # it was stopped before anybody saw its plan: that still comes first
         await connections.change(tx, connection_id, state="new", reason=None)
@@ -132,8 +135,13 @@ async def resume(tx: Tx, connection_id: UUID, *, actor: str) -> None:
     await link_work.touch_all(tx, connection_id)
 
 
-async def remove(tx: Tx, connection_id: UUID) -> None:
+async def remove(tx: Tx, connection_id: UUID, *, actor: str) -> None:
     """Ends a connection; the records there and the leads here stay as they are."""
-    await known(tx, connection_id)
+    stored = await known(tx, connection_id)
     await runs.cancel_for(tx, connection_id, "the connection was deleted")
     await overview.retire(tx, connection_id)
+    await _note(tx, actor, "connection.deleted", stored)
+
+
+async def _note(tx: Tx, actor: str, action: str, stored: Stored, **detail: JSON) -> None:
+    await audits.note(tx, actor, action, {"id": str(stored.id), "name": stored.name, **detail})

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
 
-from app.db import accounts, connections, deliveries, runs
+from app.db import accounts, audits, connections, deliveries, runs
 from app.db.ids import new_id
 from app.db.session import Tx
 from app.domain import filters, mapping
@@ -107,4 +107,5 @@ async def connect(tx: Tx, wanted: Wanted, table: MappingTable, *, actor: str) ->
     await connections.add(tx, columns)
     await deliveries.route(tx, account_id)
     await runs.queue(tx, connection_id, "delta", "connect", requested_by=actor)
+    await audits.note(tx, actor, "connection.created", {"id": str(connection_id), "name": wanted.name})
     return connection_id

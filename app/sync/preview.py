@@ -16,7 +16,7 @@ from uuid import UUID
 
 import orjson
 
-from app.db import connections, link_work, reviews, runs
+from app.db import audits, connections, link_work, reviews, runs
 from app.db.session import Database, Tenant, Tx
 from app.domain.merge import State
 from app.domain.values import JSON
@@ -156,6 +156,7 @@ async def approve(
             raise PlanChanged
         await reviews.decide(tx, item["id"], item["version"], {"approved": True}, actor)
         await connections.change(tx, connection_id, state="active", reason=None, next_run_at=tx.now)
+        await audits.note(tx, actor, "plan.approved", {"id": str(connection_id), "digest": item["evidence"]["digest"]})
         if actor == "auto_approve":
             return None
         return await runs.queue(tx, connection_id, "to_remote", "approval", requested_by=actor)

@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+import asyncpg
 import httpx
 import pytest
 from typer.testing import CliRunner
@@ -149,7 +150,19 @@ def test_a_key_is_made_listed_and_revoked(leadkeeper: Leadkeeper, urls: Urls) ->
     assert (cron["role"], first["id"], bool(first["expires_at"])) == ("cron", made["id"], True)
     assert made["key"] not in listed
     assert revoked.exit_code == 0
+    assert asyncio.run(_audit(urls)) == [
+        ("command line", "workspace.created"), ("command line", "key.created"), ("command line", "key.created"),
+        ("command line", "key.revoked"),
+    ]  # fmt: skip
     assert (again.exit_code, "leadkeeper keys list" in again.stderr) == (1, True)
+
+
+async def _audit(urls: Urls) -> list[Any]:
+    connection = await asyncpg.connect(urls.owner)
+    try:
+        return [tuple(row) for row in await connection.fetch("SELECT actor, action FROM audit ORDER BY at, id")]
+    finally:
+        await connection.close()
 
 
 def test_a_name_that_does_not_exist_is_answered_with_those_that_do(leadkeeper: Leadkeeper, urls: Urls) -> None:
@@ -238,7 +251,7 @@ async def test_the_first_start_connects_what_the_settings_name_once(urls: Urls, 
         tenant = Tenant((await names(runtime.db))["main"], "operator")
         async with runtime.db.transaction(tenant) as tx:
             made = [(c.name, c.state) for c in await connections.every(tx)]
-            await adjust.remove(tx, (await connections.every(tx))[0].id)
+            await adjust.remove(tx, (await connections.every(tx))[0].id, actor="me")
         await first_start.ensure(runtime)
         async with runtime.db.transaction(tenant) as tx:
             left = [c.name for c in await connections.every(tx)]

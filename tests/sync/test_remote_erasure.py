@@ -102,5 +102,5 @@ async def test_a_paused_connection_does_it_once_it_is_resumed_and_a_deleted_one_
             "INSERT INTO remote_erasure (workspace_id, connection_id, remote_id) VALUES ($1, $2, 'recX')",
             tx.workspace_id, airtable,
         )  # fmt: skip
-        await adjust.remove(tx, airtable)
+        await adjust.remove(tx, airtable, actor="me")
     assert await _waiting(bench) == 0

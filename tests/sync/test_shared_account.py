@@ -293,7 +293,7 @@ async def test_a_connection_that_has_no_say_still_counts(bench: Bench, how: str)
     both = await bench.airtable()
     reading = await bench.instantly()
     async with bench.world.runtime.db.transaction(bench.world.tenant) as tx:
-        await (adjust.pause(tx, reading, actor="me") if how == "paused" else adjust.remove(tx, reading))
+        await (adjust.pause(tx, reading, actor="me") if how == "paused" else adjust.remove(tx, reading, actor="me"))
 
     bench.edit_there(record, title="y")
     await bench.sync(both)
@@ -327,7 +327,7 @@ async def test_deliveries_go_where_their_campaign_is_read_and_wait_where_it_wait
     await assign(bench, bench.campaigns[0], second)
     assert await delivered(2) == second.tenant.workspace_id
     async with db.transaction(second.tenant) as tx:
-        await adjust.remove(tx, await tx.value("SELECT id FROM connection"))
+        await adjust.remove(tx, await tx.value("SELECT id FROM connection"), actor="me")
     await assign(bench, bench.campaigns[0], None)
     # one workspace uses it and nothing is assigned, but it has been shared
     assert await delivered(3) is None

@@ -23,7 +23,7 @@ from app.api.schemas.connection import (
 from app.api.schemas.shape import answer
 from app.api.schemas.sync import Approval, ReviewItem, Run
 from app.api.strict import StrictRoute
-from app.db import audits, connections, reviews, runs
+from app.db import connections, reviews, runs
 from app.db.connections import Stored
 from app.db.session import Tx
 from app.domain.mapping import MappingError
@@ -59,7 +59,6 @@ async def create(runtime: Running, caller: Current, once: Once, body: NewConnect
 
         async def work() -> Response:
             connection_id = await connect.connect(tx, wanted, table, actor=caller.name)
-            await audits.note(tx, caller.name, "connection.created", {"id": str(connection_id)})
             location = {"Location": f"/api/admin/connections/{connection_id}"}
             return answer(await _shown(tx, await adjust.known(tx, connection_id)), 201, location)
 
@@ -100,7 +99,6 @@ async def change(runtime: Running, caller: Current, connection_id: UUID, body: C
     table = adjust.check(stored, changes, columns) if columns is not None else None
     async with runtime.db.transaction(caller.tenant) as tx:
         await adjust.change(tx, await adjust.known(tx, connection_id), changes, table, actor=caller.name)
-        await audits.note(tx, caller.name, "connection.changed", {"id": str(connection_id), "fields": sorted(changes)})
         return answer(await _shown(tx, await adjust.known(tx, connection_id)))
 
 
@@ -113,8 +111,7 @@ async def change(runtime: Running, caller: Current, connection_id: UUID, body: C
 )
 async def delete(tx: Session, caller: Current, connection_id: UUID) -> Response:
     """Ends the connection. Leads here and records there stay as they are."""
-    await adjust.remove(tx, connection_id)
-    await audits.note(tx, caller.name, "connection.deleted", {"id": str(connection_id)})
+    await adjust.remove(tx, connection_id, actor=caller.name)
     return Response(status_code=204)
 
 

@@ -126,6 +126,27 @@ class Workspaces(Shown):
     next_cursor: str | None
 
 
+class AuditEntry(Shown):
+    """One thing that was done to the workspace."""
+
+    model_config = example(
+        id=_ID, at=_AT, actor="noor@voorbeeld.nl", action="key.created", detail={"id": _ID, "role": "member"}
+    )
+    id: UUID
+    at: datetime
+    actor: str = Field(description="The person a key acts for, else the key's name, or `command line`.")
+    action: str = Field(description="Such as `key.created`; what an operator asked from elsewhere, such as `GET /…`.")
+    detail: dict[str, Any]
+
+
+class Audit(Shown):
+    """What was done to the workspace, the newest first."""
+
+    model_config = example(items=[AuditEntry.model_config["json_schema_extra"]["example"]], next_cursor=None)  # type: ignore[index]
+    items: list[AuditEntry]
+    next_cursor: str | None
+
+
 Reach = Literal["campaign", "workspace"]
 Unknown = Literal["create", "wait"]
 _REACH: Final = "Where an unsubscribe forbids further mail: in its campaign, or in the whole workspace."
