@@ -14,8 +14,8 @@ import typer
 
 from app.cli.console import listening, load, run
 from app.lab.demo import demo as show_demo
-from app.lab.posting import delivering_over_http
 from app.lab.servers import serving, until_ended
+from app.lab.transport import delivering_over_http
 from app.sandbox.airtable import AirtableSandbox
 from app.sandbox.core import MovableClock
 from app.sandbox.instantly import InstantlySandbox

@@ -15,7 +15,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
-from app.db import connections, keys, leads, links, recipients, reviews, runs
+from app.db import connections, leads, links, recipients, reviews, runs
 from app.domain.values import JSON
 from app.inbox import applied
 from app.lab import agreement
@@ -28,7 +28,6 @@ from app.sandbox.instantly import InstantlySandbox
 from app.sandbox.seed import SALESPEOPLE, DemoWorld, seed_demo
 from app.scheduler import scheduled
 from app.settings import Settings
-from app.vault import new_key
 
 DATABASE = "leadkeeper_demo"
 #: Only leads with a reply are created in Airtable.
@@ -86,11 +85,7 @@ async def demo(settings: Settings, sock: socket.socket | None = None) -> int:
 
 async def serve(world: World, facts: DemoWorld, console: Console, sock: socket.socket) -> None:
     """Serves the API on what the demo made, syncing in the background, and says what to try."""
-    key, prefix, key_hash = new_key()
-    async with world.runtime.db.transaction(world.tenant) as tx:
-        await keys.create(
-            tx, name="demo", role="admin", prefix=prefix, key_hash=key_hash, acts_for=next(iter(SALESPEOPLE))
-        )
+    key = await world.key("admin", acts_for=next(iter(SALESPEOPLE)))
     app = create_app(runtime=world.runtime)
     async with scheduled(world.runtime), applied(world.runtime) as inbox, serving(app, sock) as url:
         app.state.door.mailroom.on_kept = inbox.nudge

@@ -30,6 +30,13 @@ def free_socket() -> socket.socket:
     return found
 
 
+def free_port() -> int:
+    """Returns a loopback port that nobody listens on, for a process that binds it itself."""
+    with free_socket() as found:
+        port: int = found.getsockname()[1]
+        return port
+
+
 @contextlib.asynccontextmanager
 async def serving(app: ASGIApp, sock: socket.socket | None = None, *, date: bool = False) -> AsyncIterator[str]:
     """Serves an app for as long as the block runs, and gives its address."""

@@ -11,8 +11,8 @@ from rich.console import Console
 
 from app.db.connections import LEASE_SECONDS
 from app.lab import model
-from app.lab.kills import kill_postgres, kill_workers, two_instances
-from app.lab.kills_inbox import kill_service
+from app.lab.kills.receiving import kill_service
+from app.lab.kills.syncing import kill_postgres, kill_workers, two_instances
 from app.lab.scratch import scratch
 from app.lab.storm import storm
 from app.settings import Settings

@@ -19,7 +19,7 @@ from uuid import UUID
 
 import httpx
 
-from app.db import connections, runs
+from app.db import connections
 from app.db.connections import LEASE_SECONDS, Stored
 from app.db.ids import seed_ids
 from app.db.session import Database, Tenant
@@ -186,8 +186,7 @@ class Simulated:
 
     async def queue(self, connection_id: UUID, kind: str = "delta") -> None:
         """Asks for a run."""
-        async with self.world.runtime.db.transaction(self.world.tenant) as tx:
-            await runs.queue(tx, connection_id, kind, "simulation")
+        await self.world.queue(connection_id, kind)
 
     async def turn(self) -> bool:
         """Works one connection that is due; returns False where none is."""

@@ -2,28 +2,35 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import random
-from collections.abc import AsyncIterator, Mapping
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 from uuid import UUID
 
 import httpx
 
-from app.db import connections, workspaces
-from app.db.session import Probe, Tenant
+from app.db import connections, keys, runs, workspaces
+from app.db.session import DatabaseUnavailable, Probe, Role, Tenant, Tx
 from app.domain.merge import Strategy
 from app.domain.values import JSON
-from app.lab.posting import delivering_over_http
 from app.lab.servers import serving
+from app.lab.transport import delivering_over_http
 from app.runtime import Runtime, opened, probe_account
 from app.sandbox.airtable import AirtableSandbox
 from app.sandbox.instantly import InstantlySandbox
 from app.scheduler import Worker
 from app.settings import Settings
 from app.sync import connect, preview
+from app.vault import new_key
+
+T = TypeVar("T")
+#: Seconds for which the database may be away.
+AWAY = 60.0
 
 
 @dataclass(slots=True, kw_only=True)
@@ -65,6 +72,29 @@ class World:
     async def approve(self, connection_id: UUID) -> None:
         """Approves a connection's first plan."""
         await preview.approve(self.runtime.db, self.tenant, connection_id, actor="lab")
+
+    async def ask(self, work: Callable[[Tx], Awaitable[T]]) -> T:
+        """Does something in a transaction, also while the database comes back."""
+        deadline = time.monotonic() + AWAY
+        while True:
+            try:
+                async with self.runtime.db.transaction(self.tenant) as tx:
+                    return await work(tx)
+            except DatabaseUnavailable:
+                if time.monotonic() > deadline:
+                    raise
+                await asyncio.sleep(0.1)
+
+    async def queue(self, connection_id: UUID, kind: str = "delta") -> None:
+        """Asks for a run."""
+        await self.ask(lambda tx: runs.queue(tx, connection_id, kind, "lab"))
+
+    async def key(self, role: Role, *, acts_for: str | None = None) -> str:
+        """Makes an API key of this role."""
+        key, prefix, hashed = new_key()
+        async with self.runtime.db.transaction(self.tenant) as tx:
+            await keys.create(tx, name="lab", role=role, prefix=prefix, key_hash=hashed, acts_for=acts_for)
+        return key
 
     async def connection(self, connection_id: UUID) -> connections.Stored:
         """Returns a connection as it is now."""

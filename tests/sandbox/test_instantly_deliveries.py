@@ -13,8 +13,8 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from app.lab.posting import delivering_over_http
 from app.lab.servers import serving
+from app.lab.transport import delivering_over_http
 from app.sandbox.instantly import InstantlySandbox
 from app.sandbox.instantly.hooks import Hook
 from tests.sandbox.conftest import Receiver, StillClock

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from app.lab.day import Day, live
+from app.lab.kills.day import Day, live
 from app.lab.scratch import scratch
 from tests.simulation.fold import DELIVERY, LADDER, Person, fold
 

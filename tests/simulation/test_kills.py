@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from app.lab.kills import kill_postgres, kill_workers
-from app.lab.kills_inbox import kill_service
+from app.lab.kills.receiving import kill_service
+from app.lab.kills.syncing import kill_postgres, kill_workers
 from app.lab.scratch import Scratch, scratch
 
 SEED, STAGES = 2, {"pull", "reconcile", "push", "sweep"}

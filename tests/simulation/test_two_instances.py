@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from app.db import runs
-from app.lab.kills import arena, two_instances
+from app.lab.kills.arena import arena
+from app.lab.kills.syncing import two_instances
 from app.lab.scratch import Scratch
 from app.scheduler import Worker
 
@@ -22,10 +23,9 @@ async def test_two_workers_do_each_run_once(place: Scratch, tmp_path: Path) -> N
             await workers[0].tick()
             await workers[0].idle()
         calls = len(ring.world.airtable.sandbox.calls)
-        async with ring.world.runtime.db.transaction(ring.world.tenant) as tx:
-            for _ in range(RUNS):
-                await runs.queue(tx, ring.airtable, "delta", "test")
-                await runs.queue(tx, ring.instantly, "delta", "test")
+        for _ in range(RUNS):
+            await ring.world.queue(ring.airtable)
+            await ring.world.queue(ring.instantly)
         while not await ring.is_done():
             await asyncio.gather(*(worker.tick() for worker in workers))
             await asyncio.sleep(0.01)

@@ -8,7 +8,7 @@ import sys
 from asyncio.subprocess import PIPE, STDOUT
 from time import perf_counter
 
-from app.lab.bench import child
+from app.lab import processes
 from app.lab.bench.figure import Bench, Figure
 
 
@@ -21,11 +21,11 @@ async def cold(bench: Bench) -> list[Figure]:
     command = ("make", "-o", ".venv/installed", f"PY={sys.executable}", "demo", "ONCE=1")
     bench.say("make demo ONCE=1")
     started, spent = perf_counter(), _children()
-    process = await asyncio.create_subprocess_exec(*command, cwd=child.ROOT, env=env, stdout=PIPE, stderr=STDOUT)
+    process = await asyncio.create_subprocess_exec(*command, cwd=processes.ROOT, env=env, stdout=PIPE, stderr=STDOUT)
     try:
         output, _ = await process.communicate()
     finally:
-        await child.end(process)
+        await processes.end(process)
     seconds = perf_counter() - started
     if process.returncode:
         raise RuntimeError(f"the demo ended with {process.returncode}: {output.decode()[-500:]}")

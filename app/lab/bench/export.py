@@ -17,10 +17,10 @@ import asyncpg
 
 from app.db import exports, keys, workspaces
 from app.db.session import Database, Tenant, begins
-from app.lab.bench import child
+from app.lab import processes
 from app.lab.bench.figure import Bench, Figure, alternate, median_ratio
-from app.lab.bench.read import free_port, service_env
 from app.lab.bench.rig import Urls
+from app.lab.servers import free_port
 from app.vault import new_key
 
 SAMPLE: Final = 0.05
@@ -45,11 +45,9 @@ async def export(bench: Bench) -> list[Figure]:
     bench.say(f"loading {number:,} leads")
     workspace_id, key = await _load(urls, number)
     port = free_port()
-    serve = ("serve", "--no-scheduler", "--port", str(port))
-    async with child.python("app.cli", *serve, env=service_env(urls.app), folder=folder) as service:
-        await child.reachable(service, port, folder)
+    async with processes.service(urls.app, port, folder, "--no-scheduler") as service:
         await _ours(port, key, "status=won")
-        at_rest = child.resident(service.pid)
+        at_rest = processes.resident(service.pid)
         held: list[float] = []
 
         async def ours() -> float:
@@ -140,7 +138,7 @@ async def _floor(urls: Urls, workspace_id: UUID) -> tuple[float, int]:
 async def _watched(pid: int, held: list[float]) -> AsyncIterator[None]:
     async def watch() -> None:
         while True:
-            held.append(child.resident(pid))
+            held.append(processes.resident(pid))
             await asyncio.sleep(SAMPLE)
 
     watching = asyncio.create_task(watch())

@@ -16,13 +16,11 @@ from uuid import UUID
 
 import httpx
 
-from app.db import keys, runs
-from app.lab.bench import child
+from app.db import runs
+from app.lab import processes
 from app.lab.bench.figure import Bench, Figure
-from app.lab.bench.read import free_port, service_env
 from app.lab.bench.rig import Scene, address
-from app.lab.servers import serving
-from app.vault import new_key
+from app.lab.servers import free_port, serving
 
 ROWS, INSTANTLY_KEY = 2_000, "key-bench"
 #: Seconds between two looks, and how long anything may take.
@@ -84,18 +82,12 @@ async def _service(bench: Bench) -> AsyncIterator[Service]:
         await scene.run("UPDATE connection SET schedule_minutes = $1, next_run_at = now()", POLL)
         account = await scene.value("SELECT account_id FROM connection WHERE id = $1", instantly)
         sealed = await scene.value("SELECT secret FROM provider_account WHERE id = $1", account)
-        key, prefix, hashed = new_key()
-        async with world.runtime.db.transaction(world.tenant) as tx:
-            await keys.create(tx, name="bench", role="member", prefix=prefix, key_hash=hashed)
-        env = service_env(urls.app) | {
-            "LEADKEEPER_DATA_DIR": str(folder),
+        apis = {
             "AIRTABLE_API_URL": await stack.enter_async_context(serving(world.airtable.app)),
             "INSTANTLY_API_URL": await stack.enter_async_context(serving(world.instantly.app)),
         }
-        serve = ("serve", "--port", str(port))
-        process = await stack.enter_async_context(child.python("app.cli", *serve, env=env, folder=folder))
-        await child.reachable(process, port, folder)
-        headers = {"Authorization": f"Bearer {key}"}
+        await stack.enter_async_context(processes.service(urls.app, port, folder, **apis))
+        headers = {"Authorization": f"Bearer {await world.key('member')}"}
         http = httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}", headers=headers, timeout=30)
         await stack.enter_async_context(http)
         secret = world.runtime.vault.open(sealed)["webhook_secret"]

@@ -12,11 +12,11 @@ from urllib.parse import quote
 
 import orjson
 
-from app.lab.bench import child
+from app.lab import processes
 from app.lab.bench.figure import Bench, Figure, alternate, median_ratio
 from app.lab.bench.load import ask, latencies, load
 from app.lab.bench.many import Many, many
-from app.lab.bench.read import free_port, service_env
+from app.lab.servers import free_port
 
 ORDER: Final = "-updated_at"
 LIMIT: Final = 50
@@ -111,14 +111,11 @@ async def search(bench: Bench) -> list[Figure]:
 async def _running(bench: Bench) -> AsyncIterator[Running]:
     leads, folder = await many(bench), bench.rig.folder
     ours, floor = free_port(), free_port()
-    serve = ("serve", "--no-scheduler", "--port", str(ours))
     bare = (leads.urls.app, str(leads.workspace_id), str(floor))
     async with (
-        child.python("app.cli", *serve, env=service_env(leads.urls.app), folder=folder) as service,
-        child.python("app.lab.bench.bare", *bare, env={}, folder=folder) as other,
+        processes.service(leads.urls.app, ours, folder, "--no-scheduler"),
+        processes.running("app.lab.bench.bare", *bare, folder=folder, port=floor),
     ):
-        await child.reachable(service, ours, folder)
-        await child.reachable(other, floor, folder)
         yield Running(bench, leads, ours, floor)
 
 

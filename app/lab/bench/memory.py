@@ -6,11 +6,10 @@ import asyncio
 import statistics
 from time import perf_counter
 
-from app.lab.bench import child
+from app.lab import processes
 from app.lab.bench.figure import Bench, Figure
-from app.lab.bench.read import free_port, service_env
 from app.lab.bench.rig import Scene
-from app.lab.servers import serving
+from app.lab.servers import free_port, serving
 
 SAMPLE = 0.2
 
@@ -23,12 +22,9 @@ async def memory(bench: Bench) -> list[Figure]:
 async def _idle(bench: Bench) -> list[Figure]:
     bench.say("the idle service")
     urls = await bench.rig.database(durable=False)
-    port, folder = free_port(), bench.rig.folder
-    env = service_env(urls.app)
-    async with child.python("app.cli", "serve", "--port", str(port), env=env, folder=folder) as service:
-        await child.reachable(service, port, folder)
+    async with processes.service(urls.app, free_port(), bench.rig.folder) as service:
         await asyncio.sleep(5)
-        held = child.resident(service.pid)
+        held = processes.resident(service.pid)
     note = "with its scheduler, 5 s after start; PostgreSQL not included"
     return [Figure(name="memory.idle", value=held, unit="MB", target="≤ 160", note=note)]
 
@@ -68,13 +64,13 @@ async def _watched(bench: Bench, scene: Scene, url: str, number: int) -> list[fl
     tenant, samples = scene.world.tenant, []
     before = len(scene.calls)
     args = (scene.urls.app, str(tenant.workspace_id), str(scene.connection_id), url, str(bench.rig.folder))
-    async with child.python("app.lab.bench.puller", *args, env={}, folder=bench.rig.folder) as puller:
+    async with processes.running("app.lab.bench.puller", *args, folder=bench.rig.folder) as puller:
         while puller.returncode is None:
             made = len(scene.calls) - before
-            if made > 1 and (held := child.resident(puller.pid)):
+            if made > 1 and (held := processes.resident(puller.pid)):
                 samples.append(held)
             bench.say(f"{made * 100:,} of {number:,} rows pulled")
             await asyncio.sleep(SAMPLE)
     if puller.returncode:
-        raise RuntimeError((bench.rig.folder / "child.log").read_text()[-500:])
+        raise RuntimeError(processes.last_words(bench.rig.folder))
     return samples

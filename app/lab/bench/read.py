@@ -5,13 +5,11 @@ from __future__ import annotations
 import contextlib
 import statistics
 
-from app.db import keys
-from app.lab.bench import child
+from app.lab import processes
 from app.lab.bench.figure import Bench, Figure, alternate, median_ratio
 from app.lab.bench.load import load
 from app.lab.bench.rig import Scene
-from app.lab.servers import free_socket
-from app.vault import new_key
+from app.lab.servers import free_port
 
 CLIENTS, LEADS = 16, 1_000
 
@@ -26,21 +24,11 @@ async def read(bench: Bench) -> list[Figure]:
         await scene.grow(LEADS - 1)
         key, lead_ids = await _prepare(scene)
         ours_port, floor_port = free_port(), free_port()
-        env = service_env(urls.app)
-        serve = ("serve", "--no-scheduler", "--port", str(ours_port))
-        service = await stack.enter_async_context(child.python("app.cli", *serve, env=env, folder=folder))
-        bare = await stack.enter_async_context(
-            child.python(
-                "app.lab.bench.bare",
-                urls.app,
-                str(scene.world.tenant.workspace_id),
-                str(floor_port),
-                env={},
-                folder=folder,
-            )
-        )
-        await child.reachable(service, ours_port, folder)
-        await child.reachable(bare, floor_port, folder)
+        served = processes.service(urls.app, ours_port, folder, "--no-scheduler")
+        service = await stack.enter_async_context(served)
+        args = (urls.app, str(scene.world.tenant.workspace_id), str(floor_port))
+        floored = processes.running("app.lab.bench.bare", *args, folder=folder, port=floor_port)
+        bare = await stack.enter_async_context(floored)
         headers = {"Authorization": f"Bearer {key}"}
         paths = [f"/api/leads/{lead_id}" for lead_id in lead_ids]
 
@@ -51,9 +39,9 @@ async def read(bench: Bench) -> list[Figure]:
             return await _loaded(floor_port, bare.pid, spent["floor"])
 
         async def _loaded(port: int, pid: int, costs: list[float]) -> float:
-            before = child.busy(pid)
+            before = processes.busy(pid)
             answers = await load(port, paths, headers, clients=CLIENTS, seconds=seconds)
-            costs.append((child.busy(pid) - before) / (answers * seconds) * 1e6)
+            costs.append((processes.busy(pid) - before) / (answers * seconds) * 1e6)
             return answers
 
         spent: dict[str, list[float]] = {"ours": [], "floor": []}
@@ -74,25 +62,7 @@ async def read(bench: Bench) -> list[Figure]:
     ]  # fmt: skip
 
 
-def service_env(database_url: str) -> dict[str, str]:
-    """Returns the settings of a service under load."""
-    return {
-        "DATABASE_URL": database_url,
-        "LEADKEEPER_DATA_DIR": "data",
-        "LOG_LEVEL": "ERROR",
-        "RATE_PER_MINUTE": "1000000000",
-    }
-
-
 async def _prepare(scene: Scene) -> tuple[str, list[str]]:
-    key, prefix, hashed = new_key()
     async with scene.world.runtime.db.transaction(scene.world.tenant) as tx:
-        await keys.create(tx, name="bench", role="viewer", prefix=prefix, key_hash=hashed)
         rows = await tx.all("SELECT id FROM lead ORDER BY id")
-    return key, [str(row["id"]) for row in rows]
-
-
-def free_port() -> int:
-    with free_socket() as found:
-        port: int = found.getsockname()[1]
-        return port
+    return await scene.world.key("viewer"), [str(row["id"]) for row in rows]

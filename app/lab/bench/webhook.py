@@ -14,12 +14,12 @@ import orjson
 from app.api.schemas.webhook import PAYLOAD
 from app.db import connections
 from app.db.ids import new_id
-from app.lab.bench import child
+from app.lab import processes
 from app.lab.bench.bare_inbox import TABLE
 from app.lab.bench.figure import Bench, Figure, alternate, median_ratio
 from app.lab.bench.load import pour
-from app.lab.bench.read import free_port, service_env
 from app.lab.bench.rig import Scene
+from app.lab.servers import free_port
 from app.vault import new_webhook_secret, webhook_hash
 
 #: How many at a time, and what the floor allows.
@@ -45,14 +45,10 @@ async def webhook(bench: Bench) -> list[Figure]:
     async with bench.rig.world(urls) as scene, contextlib.AsyncExitStack() as stack:
         secret = await _account(scene)
         ours_port, floor_port = free_port(), free_port()
-        serve = ("serve", "--no-scheduler", "--port", str(ours_port))
-        env = service_env(urls.app)
-        service = await stack.enter_async_context(child.python("app.cli", *serve, env=env, folder=folder))
-        bare = await stack.enter_async_context(
-            child.python("app.lab.bench.bare_inbox", urls.app, str(floor_port), env={}, folder=folder)
-        )
-        await child.reachable(service, ours_port, folder)
-        await child.reachable(bare, floor_port, folder)
+        await stack.enter_async_context(processes.service(urls.app, ours_port, folder, "--no-scheduler"))
+        args = (urls.app, str(floor_port))
+        bare = processes.running("app.lab.bench.bare_inbox", *args, folder=folder, port=floor_port)
+        await stack.enter_async_context(bare)
         for clients, target in CLIENTS.items():
             slowest: dict[int, list[float]] = {ours_port: [], floor_port: []}
 

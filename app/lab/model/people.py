@@ -11,7 +11,7 @@ from app.domain.merge import State, Strategy, resolved
 from app.domain.plan import apply, edit
 from app.domain.policy import COUNTERS, Source
 from app.domain.values import JSON
-from app.lab.model_stages import Side, Stages, Tied, decoded
+from app.lab.model.stages import Side, Stages, Tied, decoded
 from app.providers.base import Column
 
 TEXTS = ("title", "company_name", "full_name", "first_name", "custom.tier")

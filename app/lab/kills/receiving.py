@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 from uuid import UUID
 
@@ -16,10 +15,11 @@ import httpx
 
 from app.db import embedded
 from app.db.session import Tx
-from app.lab.bench import child
-from app.lab.kills import SECRET, Arena, Kills, arena
+from app.lab import processes
+from app.lab.kills.arena import SECRET, STUCK, Arena, Kills, arena
+from app.lab.processes import until
 from app.lab.scratch import Scratch
-from app.lab.servers import free_socket
+from app.lab.servers import free_port
 
 ROWS, SENDERS = 12, 6
 #: Seconds a sender waits for an answer, and before it tries again.
@@ -68,7 +68,7 @@ async def kill_service(place: Scratch, seed: int, kills: int) -> Kills:
     outcome = Kills(seed)
     async with arena(place, seed, name="killed_service", rows=ROWS) as ring:
         await _ready(ring)
-        port, secret, campaign = _free_port(), await _secret(ring), next(iter(ring.world.instantly.store.campaigns))
+        port, secret, campaign = free_port(), await _secret(ring), next(iter(ring.world.instantly.store.campaigns))
         senders = Senders(f"http://127.0.0.1:{port}/api/webhooks/instantly/{campaign}", secret)
         async with httpx.AsyncClient(timeout=ANSWER) as client, asyncio.TaskGroup() as group:
             for _ in range(SENDERS):
@@ -76,7 +76,7 @@ async def kill_service(place: Scratch, seed: int, kills: int) -> Kills:
             for number in range(kills):
                 async with _service(ring, port) as service:
                     before = len(senders.acknowledged)
-                    await ring.until(lambda before=before: _more(senders, before), "deliveries are acknowledged")  # type: ignore[misc]
+                    await until(lambda before=before: _more(senders, before), "deliveries are acknowledged", STUCK)  # type: ignore[misc]
                     await asyncio.sleep(ring.rng.uniform(0.05, 0.5))
                     outcome.stages.append("acknowledging" if senders.in_the_air else "idle")
                     service.kill()
@@ -85,31 +85,21 @@ async def kill_service(place: Scratch, seed: int, kills: int) -> Kills:
                         place.server = await asyncio.to_thread(embedded.start, place.folder / "pg")
             senders.is_over = True
             async with _service(ring, port):
-                await ring.until(lambda: _all_applied(ring, senders), "every delivery is applied")
+                await until(lambda: _all_applied(ring, senders), "every delivery is applied", STUCK)
         await _judge(ring, senders, outcome)
     return outcome
 
 
-@contextlib.asynccontextmanager
-async def _service(ring: Arena, port: int) -> AsyncIterator[asyncio.subprocess.Process]:
-    settings = ring.world.runtime.settings
-    env = {
-        "DATABASE_URL": str(settings.database_url),
-        "LEADKEEPER_SECRET_KEY": SECRET,
-        "LEADKEEPER_DATA_DIR": str(ring.folder),
-        "LOG_LEVEL": "ERROR",
-    }
-    serve = ("serve", "--no-scheduler", "--port", str(port))
-    async with child.python("app.cli", *serve, env=env, folder=ring.folder) as service:
-        await child.reachable(service, port, ring.folder)
-        yield service
+def _service(ring: Arena, port: int) -> contextlib.AbstractAsyncContextManager[asyncio.subprocess.Process]:
+    database_url = str(ring.world.runtime.settings.database_url)
+    return processes.service(database_url, port, ring.folder, "--no-scheduler", LEADKEEPER_SECRET_KEY=SECRET)
 
 
 async def _ready(ring: Arena) -> None:
     """Reads what both providers have, with a worker that then goes home."""
     worker = await ring.hire()
     await worker.begin()
-    await ring.until(ring.is_done, "both connections are in step")
+    await until(ring.is_done, "both connections are in step", STUCK)
     await worker.kill()
 
 
@@ -118,7 +108,7 @@ async def _secret(ring: Arena) -> str:
         found: bytes = await tx.value("SELECT secret FROM provider_account WHERE provider = 'instantly'")
         return found
 
-    return ring.world.runtime.vault.open(await ring.ask(work))["webhook_secret"]
+    return ring.world.runtime.vault.open(await ring.world.ask(work))["webhook_secret"]
 
 
 async def _more(senders: Senders, before: int) -> bool:
@@ -129,7 +119,7 @@ async def _all_applied(ring: Arena, senders: Senders) -> bool:
     async def work(tx: Tx) -> bool:
         return not await tx.value("SELECT count(*) FROM webhook_delivery WHERE state <> 'applied'")
 
-    return len(senders.acknowledged) == senders.posted and await ring.ask(work)
+    return len(senders.acknowledged) == senders.posted and await ring.world.ask(work)
 
 
 async def _judge(ring: Arena, senders: Senders, outcome: Kills) -> None:
@@ -138,15 +128,9 @@ async def _judge(ring: Arena, senders: Senders, outcome: Kills) -> None:
         opened = await tx.value("SELECT count(*) FROM activity WHERE kind = 'mail.opened'")
         return {row["id"] for row in rows}, opened
 
-    kept, opened = await ring.ask(work)
+    kept, opened = await ring.world.ask(work)
     if lost := set(senders.acknowledged.values()) - kept:
         outcome.problems.append(f"{len(lost)} acknowledged deliveries are gone")
     for what, count in (("deliveries", len(kept)), ("events", opened)):
         if count != senders.posted:
             outcome.problems.append(f"{senders.posted} were posted, and there are {count} {what}")
-
-
-def _free_port() -> int:
-    with free_socket() as found:
-        port: int = found.getsockname()[1]
-        return port

@@ -23,8 +23,8 @@ import httpx
 from app.db import runs
 from app.errors import LeadkeeperError
 from app.lab.simulated import CAMPAIGNS, STATUSES, Crash, Simulated, simulated
-from app.lab.storm_edits import People
-from app.lab.storm_oracle import Judge, Outcome
+from app.lab.storm.oracle import Judge, Outcome
+from app.lab.storm.people import People
 from app.sandbox.airtable import AirtableSandbox
 from app.sandbox.core import Fault, FaultKind
 from app.sandbox.instantly import InstantlySandbox

@@ -1,9 +1,4 @@
-"""Kills: real processes, real sockets, real SIGKILLs, at seeded moments while a known stage is running.
-
-A worker of its own process works against Postgres and against the sandboxes, which this process serves over HTTP. While
-people edit on both sides it is killed, again and again; each kill counts only if the run ledger shows the stage it fell
-into. Afterwards both sides must agree, nothing may be doubled, and every edit must be there.
-"""
+"""The arena: a world over real HTTP with worker processes in it, people who edit on both sides, and a judge."""
 
 from __future__ import annotations
 
@@ -11,20 +6,17 @@ import asyncio
 import contextlib
 import json
 import random
-import signal
-import sys
-import time
 from collections import Counter
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, TypeVar
 from uuid import UUID
 
-from app.db import embedded, leads, runs
-from app.db.session import DatabaseUnavailable, Tx
+from app.db import leads
+from app.db.session import Tx
 from app.domain import notes
-from app.lab import agreement
+from app.lab import agreement, processes
+from app.lab.processes import Stuck
 from app.lab.scratch import Scratch
 from app.lab.servers import serving
 from app.lab.simulated import COLUMNS, KEY, PEOPLE, TOKEN
@@ -36,15 +28,10 @@ from app.sandbox.instantly import InstantlySandbox
 from app.settings import Settings
 from app.sync import edit
 
-T = TypeVar("T")
 SECRET = "a secret of the kills, not of anybody"  # noqa: S105 - encrypts the sandboxes' tokens
-#: Seconds: a lease in the tests, how long anything may take before it counts as stuck, how often we look.
-SHORT_LEASE, STUCK, LOOK = 1.5, 60.0, 0.02
+#: Seconds: a lease in the tests, and how long anything may take before it counts as stuck.
+SHORT_LEASE, STUCK = 1.5, 60.0
 ROWS = 40
-
-
-class Stuck(AssertionError):
-    """Something that should happen soon did not happen."""
 
 
 @dataclass(slots=True)
@@ -88,10 +75,8 @@ class Child:
         await self.process.stdin.drain()
 
     async def kill(self) -> None:
-        """Ends it at once, as the kernel would."""
-        if self.process.returncode is None:
-            self.process.send_signal(signal.SIGKILL)
-        await self.process.wait()
+        """Ends it at once."""
+        await processes.kill(self.process)
 
 
 @dataclass(slots=True, kw_only=True)
@@ -120,11 +105,8 @@ class Arena:
     async def hire(self) -> Child:
         """Starts a worker process, which waits until it may begin."""
         name = f"worker-{len(self._children) + 1}"
-        process = await asyncio.create_subprocess_exec(
-            sys.executable, "-m", "app.lab.worker_process", name, str(self.folder / "settings.json"),
-            str(self.lease_seconds),
-            stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE, cwd=Path(__file__).parents[2],
-        )  # fmt: skip
+        args = (name, str(self.folder / "settings.json"), str(self.lease_seconds))
+        process = await processes.start("app.lab.kills.worker", *args, folder=self.folder, talks=True)
         child = Child(name, process)
         self._children.append(child)
         return child
@@ -133,26 +115,6 @@ class Arena:
         """Ends every process that is left."""
         for child in self._children:
             await child.kill()
-
-    async def ask(self, work: Callable[[Tx], Awaitable[T]]) -> T:
-        """Does something in a transaction, also while the database comes back."""
-        deadline = time.monotonic() + STUCK
-        while True:
-            try:
-                async with self.world.runtime.db.transaction(self.world.tenant) as tx:
-                    return await work(tx)
-            except DatabaseUnavailable:
-                if time.monotonic() > deadline:
-                    raise
-                await asyncio.sleep(0.1)
-
-    async def queue(self, connection_id: UUID, kind: str = "delta") -> None:
-        """Asks for a run."""
-
-        async def work(tx: Tx) -> None:
-            await runs.queue(tx, connection_id, kind, "kills")
-
-        await self.ask(work)
 
     async def edit(self) -> None:
         """People edit on both sides: cells of their own, notes, and new leads."""
@@ -170,7 +132,7 @@ class Arena:
         async def create(tx: Tx) -> None:
             await edit.create(tx, edit.canonical({"email": email, "full_name": "Made Here"}), actor="ann@team.test")
 
-        await self.ask(create)
+        await self.world.ask(create)
         self.created.add(email)
 
     async def _edit_here(self, email: str, word: str) -> None:
@@ -182,7 +144,7 @@ class Arena:
             await edit.add_note(tx, lead_id, f"note {word}", actor="ann@team.test")
             return True
 
-        if await self.ask(work):
+        if await self.world.ask(work):
             self.cells[email, "industry"] = word
             self.texts.append((email, f"note {word}"))
 
@@ -203,15 +165,7 @@ class Arena:
                 return None
             return f"{row['stage']} (a write in the air)" if sent else str(row["stage"])
 
-        return await self.ask(work)
-
-    async def until(self, claim: Callable[[], Awaitable[bool]], what: str, seconds: float = STUCK) -> None:
-        """Waits until something is so."""
-        deadline = time.monotonic() + seconds
-        while not await claim():
-            if time.monotonic() > deadline:
-                raise Stuck(f"After {seconds:.0f} s it is still not so that {what}.")
-            await asyncio.sleep(LOOK)
+        return await self.world.ask(work)
 
     async def is_done(self) -> bool:
         """Tells whether nothing is left to do."""
@@ -225,7 +179,7 @@ class Arena:
             )
             return not left
 
-        return await self.ask(work)
+        return await self.world.ask(work)
 
     async def judge(self, outcome: Kills) -> None:
         """Compares both sides, and with what people did."""
@@ -291,117 +245,3 @@ async def arena(
             "instantly", {"campaign_ids": None, "pacing_seconds": 0}, {"api_key": KEY}, auto_approve=True
         )
         yield ring
-
-
-async def kill_workers(place: Scratch, seed: int, kills: int, *, lease_seconds: float = SHORT_LEASE) -> Kills:
-    """Kills a worker so many times while it works."""
-    outcome = Kills(seed)
-    async with arena(place, seed, name="killed_workers", lease_seconds=lease_seconds) as ring:
-        worker, standby = await ring.hire(), await ring.hire()
-        await worker.begin()
-        while len(outcome.stages) < kills:
-            await _make_work(ring)
-            await _in_a_stage(ring)
-            await worker.kill()
-            if (stage := await ring.stage()) is not None:
-                outcome.stages.append(stage)
-            worker, standby = standby, await ring.hire()
-            await worker.begin()
-        await _finish(ring, outcome)
-    return outcome
-
-
-async def kill_postgres(place: Scratch, seed: int, kills: int) -> Kills:
-    """Stops the database at once, so many times, while a worker works on it."""
-    outcome = Kills(seed)
-    async with arena(place, seed, name="killed_postgres") as ring:
-        worker = await ring.hire()
-        await worker.begin()
-        while len(outcome.stages) < kills:
-            await _make_work(ring)
-            stage = await _in_a_stage(ring)
-            await asyncio.to_thread(place.server.stop, immediate=True)
-            place.server = await asyncio.to_thread(embedded.start, place.folder / "pg")
-            if stage is not None:
-                outcome.stages.append(stage)
-        if worker.process.returncode is not None:
-            outcome.problems.append("the worker did not survive the database")
-        await _finish(ring, outcome)
-    return outcome
-
-
-async def _make_work(ring: Arena) -> None:
-    await ring.edit()
-    await ring.queue(ring.airtable, ring.rng.choice(("delta", "full")))
-    await ring.queue(ring.instantly)
-
-
-async def _in_a_stage(ring: Arena) -> str | None:
-    """Waits until a stage is running, and then for a seeded moment more; returns the stage it is in now."""
-    wanted = ring.rng.choice(("pull", "reconcile", "push", "sweep", "air"))
-    deadline = time.monotonic() + 5
-    while time.monotonic() < deadline and not await ring.is_done():
-        stage = await ring.stage()
-        if stage is not None and wanted in stage:
-            break
-        await asyncio.sleep(LOOK)
-    await asyncio.sleep(ring.rng.uniform(0, 0.03))
-    return await ring.stage()
-
-
-async def _finish(ring: Arena, outcome: Kills) -> None:
-    for connection_id in (ring.airtable, ring.instantly):
-        await ring.queue(connection_id, "full")
-    try:
-        await ring.until(ring.is_done, "nothing is left to do")
-    except Stuck as exc:
-        outcome.problems.append(str(exc))
-    await ring.judge(outcome)
-
-
-async def two_instances(place: Scratch, seed: int, *, lease_seconds: float) -> Kills:
-    """Kills one of two workers in the middle of its work and sees how soon the other one goes on."""
-    outcome = Kills(seed)
-    async with arena(place, seed, name=f"two_{seed}", lease_seconds=lease_seconds) as ring:
-        both = [await ring.hire(), await ring.hire()]
-        for child in both:
-            await child.begin()
-        await ring.until(ring.is_done, "both connections are in step")
-        await _make_work(ring)
-        dead: Child | None = None
-        deadline = time.monotonic() + STUCK
-        while dead is None and time.monotonic() < deadline:
-            owner = await _owner_in_a_stage(ring)
-            dead = next((child for child in both if child.name == owner), None)
-        if dead is None:
-            outcome.problems.append("no worker was ever seen at work")
-            return outcome
-        await dead.kill()
-        killed, sandbox = time.monotonic(), ring.world.airtable.sandbox
-        stage = await ring.stage()
-        calls = len(sandbox.calls)
-        outcome.stages.append(stage or "between two stages")
-
-        async def is_taken_over() -> bool:
-            await asyncio.sleep(0)
-            return any(dead.name not in call.agent for call in sandbox.calls[calls:])
-
-        await ring.until(is_taken_over, "the other worker has taken over")
-        outcome.takeovers.append(time.monotonic() - killed)
-        await _finish(ring, outcome)
-        # what was on its way into the socket when it died may still arrive; nothing may follow it
-        late = [call for call in sandbox.calls[calls + 1 :] if dead.name in call.agent and call.wrote]
-        outcome.problems += [f"the dead {dead.name} wrote {call.wrote}" for call in late]
-    return outcome
-
-
-async def _owner_in_a_stage(ring: Arena) -> str | None:
-    async def work(tx: Tx) -> Any:
-        return await tx.value(
-            "SELECT c.lease_owner FROM connection c JOIN sync_run r ON r.workspace_id = c.workspace_id"
-            " AND r.connection_id = c.id WHERE r.state = 'running' AND r.stage IS NOT NULL AND c.id = $1",
-            ring.airtable,
-        )
-
-    found: str | None = await ring.ask(work)
-    return found

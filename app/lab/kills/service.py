@@ -1,6 +1,6 @@
 """The service in a process of its own, as `leadkeeper serve` runs it, in the time of a shared clock.
 
-python -m app.lab.service_process SETTINGS.json CLOCK
+python -m app.lab.kills.service SETTINGS.json CLOCK
 """
 
 from __future__ import annotations

@@ -11,11 +11,9 @@ import asyncio
 import contextlib
 import json
 import random
-import signal
-import sys
 import time
 from collections import Counter
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -24,22 +22,23 @@ from uuid import UUID
 
 import httpx
 
-from app.db import deliveries, embedded, keys, runs, suppressions
-from app.db.session import DatabaseUnavailable, Tx
+from app.db import deliveries, embedded, suppressions
+from app.db.session import Tx
 from app.domain import instantly as words
+from app.lab import processes
 from app.lab.clock import SharedClock
-from app.lab.posting import posting
+from app.lab.processes import until
 from app.lab.scratch import Scratch
-from app.lab.servers import free_socket, serving
+from app.lab.servers import free_port, serving
 from app.lab.simulated import KEY
+from app.lab.transport import posting
 from app.lab.world import World, make
-from app.runtime import Runtime, opened
+from app.runtime import opened
 from app.sandbox.airtable import AirtableSandbox
 from app.sandbox.core import Fault
 from app.sandbox.instantly import InstantlySandbox
 from app.sandbox.instantly.day import living
 from app.settings import Settings
-from app.vault import new_key
 
 T = TypeVar("T")
 SECRET, HOOK_SECRET = "a secret of the day, not of anybody", "whs_day"
@@ -95,16 +94,13 @@ class Service:
 
     async def start(self) -> None:
         """Starts it; it may take a second until it answers."""
-        self.process = await asyncio.create_subprocess_exec(
-            sys.executable, "-m", "app.lab.service_process", str(self.folder / "settings.json"),
-            str(self.folder / "clock"), cwd=Path(__file__).parents[2],
-        )  # fmt: skip
+        args = (str(self.folder / "settings.json"), str(self.folder / "clock"))
+        self.process = await processes.start("app.lab.kills.service", *args, folder=self.folder)
 
     async def kill(self) -> None:
-        """Ends it at once, as the kernel would."""
-        if self.process is not None and self.process.returncode is None:
-            self.process.send_signal(signal.SIGKILL)
-            await self.process.wait()
+        """Ends it at once."""
+        if self.process is not None:
+            await processes.kill(self.process)
 
     async def ready(self, http: httpx.AsyncClient) -> None:
         """Waits until it answers."""
@@ -114,16 +110,7 @@ class Service:
                 return (await http.get(f"{self.url}/readyz")).status_code == 200
             return False
 
-        await until(answers, "the service answers")
-
-
-async def until(claim: Callable[[], Awaitable[bool]], what: str, seconds: float = STUCK) -> None:
-    """Waits until something is so."""
-    deadline = time.monotonic() + seconds
-    while not await claim():
-        if time.monotonic() > deadline:
-            raise AssertionError(f"After {seconds:.0f} s it is still not so that {what}.")
-        await asyncio.sleep(0.05)
+        await until(answers, "the service answers", STUCK)
 
 
 async def live(
@@ -158,25 +145,9 @@ class _Stage:
     def sandbox(self) -> InstantlySandbox:
         return self.world.instantly
 
-    async def ask(self, work: Callable[[Tx], Awaitable[T]]) -> T:
-        """Does something in a transaction, also while the database comes back."""
-        deadline = time.monotonic() + STUCK
-        while True:
-            try:
-                async with self.world.runtime.db.transaction(self.world.tenant) as tx:
-                    return await work(tx)
-            except DatabaseUnavailable:
-                if time.monotonic() > deadline:
-                    raise
-                await asyncio.sleep(0.1)
-
     async def queue(self, kind: str) -> None:
         """Asks for a run."""
-
-        async def work(tx: Tx) -> None:
-            await runs.queue(tx, self.connection, kind, "day")
-
-        await self.ask(work)
+        await self.world.queue(self.connection, kind)
 
     async def is_synced(self) -> bool:
         """Tells whether no run is left to do."""
@@ -184,12 +155,12 @@ class _Stage:
         async def work(tx: Tx) -> bool:
             return not await tx.value("SELECT count(*) FROM sync_run WHERE state IN ('queued', 'running')")
 
-        return await self.ask(work)
+        return await self.world.ask(work)
 
     async def first_sync(self) -> None:
         """Reads everybody, and registers the webhook as the service asks for it or, where it does not, by hand."""
         await self.queue("full")
-        await until(self.is_synced, "the first sync has ended")
+        await until(self.is_synced, "the first sync has ended", STUCK)
         hooks = self.sandbox.deliveries.hooks
         if not hooks.all:
             hooks.add(
@@ -228,14 +199,14 @@ class _Stage:
                 f"{self.service.url}/api/webhooks/completeness", params={"day": date}, headers=headers
             )
             checked.raise_for_status()
-            await until(self.is_synced, f"the log of {date} has been compared")
+            await until(self.is_synced, f"the log of {date} has been compared", STUCK)
         await self.queue("full")
-        await until(self.is_synced, "the last sync has ended")
+        await until(self.is_synced, "the last sync has ended", STUCK)
 
         async def is_applied() -> bool:
             return not await deliveries.due(self.world.runtime.db, 1)
 
-        await until(is_applied, "every delivery is applied")
+        await until(is_applied, "every delivery is applied", STUCK)
         for date in dates:
             shown = await self.http.get(
                 f"{self.service.url}/api/webhooks/completeness", params={"day": date}, headers=headers
@@ -265,7 +236,7 @@ class _Stage:
             states = await tx.all("SELECT state, count(*) AS n FROM webhook_delivery GROUP BY state")
             day.inbox = Counter({row["state"]: row["n"] for row in states})
 
-        await self.ask(work)
+        await self.world.ask(work)
 
 
 async def _pass_the_day(stage: _Stage, day: Day, events: int, kills: int, stops: int) -> None:
@@ -296,7 +267,7 @@ async def _pass_the_day(stage: _Stage, day: Day, events: int, kills: int, stops:
             day.gap = (stage.clock.now(), stage.clock.now() + timedelta(hours=1))
         elif step == disabled + int(3600 / STEP):
             await stage.queue("delta")
-            await until(stage.is_synced, "the service has looked at its webhook")
+            await until(stage.is_synced, "the service has looked at its webhook", STUCK)
             if hook.status != 1:
                 sandbox.deliveries.hooks.resume(hook)
         await _befall(stage, day, incidents.get(step))
@@ -346,7 +317,7 @@ async def _stage(place: Scratch, seed: int, events: int, *, log_while_disabled: 
         for person in range(number, people, 2 if number else 1):
             sandbox.store.add_lead(campaign.id, email=f"p{person}@firm{person}.test", first_name=f"Given{person}")
     url = await place.database(name)
-    port = _free_port()
+    port = free_port()
     async with contextlib.AsyncExitStack() as stack:
         http = await stack.enter_async_context(httpx.AsyncClient(timeout=60, trust_env=False))
 
@@ -372,18 +343,5 @@ async def _stage(place: Scratch, seed: int, events: int, *, log_while_disabled: 
         await service.ready(http)
         yield _Stage(
             place=place, world=world, service=service, clock=clock, http=http, rng=random.Random(seed),
-            connection=connection, key=await _key(runtime, world),
+            connection=connection, key=await world.key("admin"),
         )  # fmt: skip
-
-
-async def _key(runtime: Runtime, world: World) -> str:
-    key, prefix, hashed = new_key()
-    async with runtime.db.transaction(world.tenant) as tx:
-        await keys.create(tx, name="day", role="admin", prefix=prefix, key_hash=hashed)
-    return key
-
-
-def _free_port() -> int:
-    with contextlib.closing(free_socket()) as sock:
-        port: int = sock.getsockname()[1]
-        return port

@@ -1,6 +1,6 @@
 """A worker in a process of its own, without the API: what the kills kill.
 
-    python -m app.lab.worker_process NAME SETTINGS.json LEASE_SECONDS
+    python -m app.lab.kills.worker NAME SETTINGS.json LEASE_SECONDS
 
 It opens everything, says "ready", and begins to work when a line comes in. Every call it makes carries its name.
 """

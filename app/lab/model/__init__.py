@@ -19,8 +19,8 @@ from app.domain.mapping import Mapped
 from app.domain.merge import State, Strategy
 from app.domain.policy import COUNTERS
 from app.domain.values import MISSING
-from app.lab.model_people import People
-from app.lab.model_stages import Outcome, Side, Tied, decoded
+from app.lab.model.people import People
+from app.lab.model.stages import Outcome, Side, Tied, decoded
 
 #: Steps between two quiet periods; a longer run is many of these.
 EPISODE = 250
