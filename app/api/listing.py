@@ -44,6 +44,7 @@ SEARCH_NOTE: Final = (
     "Words that all occur in name, company, e-mail address, title or notes; the last one may be the beginning of a "
     "word. Case, accents and punctuation do not matter."
 )
+_ID: Final = "[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}"
 _STATUS: Final = f"({'|'.join(STATUS_LADDER)})"
 _SHAPES: Final[dict[str, dict[str, Any]]] = {
     "null": {"type": "string", "enum": ["null", "set"]},
@@ -53,6 +54,7 @@ _SHAPES: Final[dict[str, dict[str, Any]]] = {
     "number": {"type": "number", "minimum": -1e100, "maximum": 1e100},
     "boolean": {"type": "boolean"},
     "status": {"type": "string", "pattern": f"^{_STATUS}(,{_STATUS})*$"},
+    "ids": {"type": "string", "pattern": f"^{_ID}(,{_ID})*$"},
 }
 PARAMETERS: Final[list[dict[str, Any]]] = [
     {
@@ -150,6 +152,10 @@ def _value(name: str, declared: Filter, text: str) -> Any:
         raise _bad(name, f"It names {len(values)} values; {_VALUES} is the most.")
     if declared.kind == "status" and not set(values) <= set(STATUS_LADDER):
         raise _bad(name, f"It is one or more of {', '.join(STATUS_LADDER)}.")
+    if declared.kind == "ids":
+        if not all(re.fullmatch(_ID, value) for value in values):
+            raise _bad(name, "It is one or more ids, comma-separated.")
+        return sorted({UUID(value) for value in values})
     return sorted({_canonical(declared, value) for value in values})
 
 

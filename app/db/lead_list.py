@@ -15,7 +15,7 @@ from app.db.lead_queries import columns
 from app.db.session import Tx
 from app.domain import policy
 
-Kind = Literal["status", "texts", "instant", "date", "integer", "number", "boolean", "null"]
+Kind = Literal["status", "texts", "ids", "instant", "date", "integer", "number", "boolean", "null"]
 Counting = Literal["exact", "capped"]
 
 
@@ -63,8 +63,8 @@ _BRANCHES: Final = 10
 
 #: What `count=capped` counts to.
 CAP: Final = 1_000
-#: Leads that a search may find before they are looked for along the order instead: with half a million leads, both
-#: ways cost the same about here.
+#: Leads that a search finds, or a campaign has, before they are looked for along the order instead: with half a million
+#: leads, both ways cost the same about here.
 FOUND_AT_MOST: Final = 4_000
 
 
@@ -105,6 +105,12 @@ def _true(name: str) -> dict[str, Filter]:
     return {name: Filter(name, "boolean", f"l.{name} = {{}}", "`true` or `false`.")}
 
 
+#: The links of a campaign's rows at the provider.
+_ROWS: Final = """
+    FROM campaign c JOIN link k ON k.workspace_id = c.workspace_id AND k.connection_id = c.connection_id
+        AND k.namespace = c.namespace AND k.namespace <> '' AND k.gone_at IS NULL
+"""
+
 FILTERS: Final[dict[str, Filter]] = {
     **_any_of("status", "status"),
     **_any_of("email"),
@@ -117,6 +123,14 @@ FILTERS: Final[dict[str, Filter]] = {
     **_any_of("delivery_status"),
     **_any_of("created_by"),
     "campaigns": Filter("campaigns", "texts", "l.campaigns && {}", "In one or more of these, comma-separated."),
+    "campaign_id": Filter(
+        "campaign_id",
+        "ids",
+        # a scalar: the planner would turn a join around, and read the whole campaign for a page
+        f"(SELECT true {_ROWS} WHERE c.workspace_id = l.workspace_id AND c.id = ANY({{}})"
+        " AND k.lead_id = l.id LIMIT 1)",
+        "One or more ids of campaigns as `GET /api/campaigns` lists them, comma-separated.",
+    ),
     **_compared("updated_at", "instant"),
     **_compared("created_at", "instant"),
     **_compared("claimed_at", "instant"),
@@ -170,7 +184,7 @@ async def page(
     tx: Tx, query: Query, *, limit: int, start: Start | None = None, counting: Counting | None = None
 ) -> Page:
     """Returns a page of the leads that are not deleted."""
-    found = await find(tx, query.search) if query.search is not None else None
+    found = await _few(tx, query)
     statement = Statement(tx.workspace_id, query, found)
     count = int(await tx.value(*statement.count(counting))) if counting is not None else None
     rows = await tx.all(*statement.page(limit + 1, start))
@@ -196,6 +210,27 @@ async def find(tx: Tx, words: str) -> list[UUID] | None:
     return found
 
 
+async def _few(tx: Tx, query: Query) -> list[UUID] | None:
+    """Returns the leads a search finds, or else those its campaigns have, or None where they are too many or all."""
+    if query.search is not None:
+        return await find(tx, query.search)
+    if "campaign_id" in query.filters:
+        return await members(tx, query.filters["campaign_id"])
+    return None
+
+
+async def members(tx: Tx, campaigns: Sequence[UUID], most: int = FOUND_AT_MOST) -> list[UUID] | None:
+    """Returns the leads with a row in one of these campaigns, or None where they are too many to be listed."""
+    rows = await tx.all(_MEMBERS, tx.workspace_id, campaigns, most + 1)
+    return [row["lead_id"] for row in rows] if len(rows) <= most else None
+
+
+# a lead may come twice: to remove it, the whole campaign would be read
+_MEMBERS: Final = (
+    f"SELECT k.lead_id {_ROWS} WHERE c.workspace_id = $1 AND c.id = ANY($2) AND k.lead_id IS NOT NULL LIMIT $3"
+)
+
+
 def conditions(filters: Mapping[str, Any], args: list[Any]) -> str:
     """Returns what holds of the leads that pass the filters; `args` starts with the workspace, and grows."""
     parts = ["l.workspace_id = $1", "l.deleted_at IS NULL"]
@@ -208,12 +243,17 @@ def conditions(filters: Mapping[str, Any], args: list[Any]) -> str:
 def searched(words: str, found: Sequence[UUID] | None, args: list[Any]) -> str:
     """Returns what holds of the leads in which words occur, of which `find` has found these; `args` grows."""
     if found is not None:
-        args.append(found)
-        return f"l.id = ANY(${len(args)})"
+        return listed(found, args)
     args.append(words)
     # a scalar, because the planner takes such words for rare and would turn a join around
     query = f"(SELECT search_query($1, ${len(args)}))"
     return f"(SELECT s.words @@ {query} FROM lead_search s WHERE s.workspace_id = l.workspace_id AND s.lead_id = l.id)"
+
+
+def listed(found: Sequence[UUID], args: list[Any]) -> str:
+    """Returns what holds of these leads; `args` grows."""
+    args.append(found)
+    return f"l.id = ANY(${len(args)})"
 
 
 class Statement:
@@ -251,7 +291,7 @@ class Statement:
         return f"SELECT row_to_json(shown)::text AS json, {self._keys('l')} FROM {leads}, {shown} {end}", *args
 
     def _leads(self, where: str, end: str) -> str:
-        if self._query.search is not None and self._found is not None:
+        if self._found is not None:
             # found first: the planner would rather walk the order until enough of them came by
             first = f"WITH hit AS MATERIALIZED (SELECT {self._keys('l')} FROM lead l WHERE {where})"
             there = "h.id = l.id AND l.workspace_id = $1"
@@ -264,7 +304,9 @@ class Statement:
 
     def _conditions(self) -> str:
         branched = self._branched()
-        kept = {name: value for name, value in self._query.filters.items() if name != branched}
+        # what was found in campaigns needs no second look
+        settled = "campaign_id" if self._found is not None and self._query.search is None else branched
+        kept = {name: value for name, value in self._query.filters.items() if name != settled}
         parts = [conditions(kept, self._args)]
         if branched:
             self._branches = [f"l.{branched} = {self._put(one)}" for one in self._query.filters[branched]]
@@ -272,11 +314,13 @@ class Statement:
             parts.append(f"l.{self._order.needs} IS NOT NULL")
         if self._query.search is not None:
             parts.append(searched(self._query.search, self._found, self._args))
+        elif self._found is not None:
+            parts.append(listed(self._found, self._args))
         return " AND ".join(parts)
 
     def _branched(self) -> str | None:
         """Returns the filter whose values are walked side by side, each along its own index, and merged."""
-        if self._query.search is not None and self._found is not None:
+        if self._found is not None:
             return None
         for name in _BRANCHED.get(self._order.key[0], ()):
             if 0 < len(self._query.filters.get(name, ())) <= _BRANCHES:

@@ -97,6 +97,35 @@ async def test_a_viewer_sees_campaigns_with_their_leads_by_delivery_status(
     assert (await viewer.get(known["Alpha"])).json() == items[0]
 
 
+async def test_the_leads_of_campaigns_are_a_list_like_any_other(
+    team: Clients, others: Clients, known: dict[str, str]
+) -> None:
+    await lead(team, "both@x.test", "replied", 1, 2)
+    await lead(team, "alpha@x.test", "emailed", 2)
+    await lead(team, "none@x.test", "emailed")
+    await lead(team, "gone@x.test", "emailed", 1)
+    async with team.runtime.db.transaction(team.tenant) as tx:
+        await tx.run("UPDATE link SET gone_at = $1 WHERE remote_key LIKE '%/gone@x.test'", tx.now)
+    ids = {name: path.rpartition("/")[2] for name, path in known.items()}
+    viewer, stranger = await team.of("viewer"), await others.of("viewer")
+
+    async def emails(client: httpx.AsyncClient, query: str) -> list[str]:
+        shown = await client.get(f"/api/leads?sort=email&count=exact&{query}")
+        found = [item["email"] for item in shown.json()["items"]]
+        assert shown.json()["count"] == len(found), query
+        exported = await client.get(f"/api/leads/export?format=csv&fields=email&{query}")
+        assert sorted(exported.text.split()[1:]) == found, query
+        return found
+
+    assert await emails(viewer, f"campaign_id={ids['Alpha']}") == ["alpha@x.test", "both@x.test"]
+    assert await emails(viewer, f"campaign_id={ids['Beta']}") == ["both@x.test"]
+    assert await emails(viewer, f"campaign_id={ids['Beta']},{ids['Alpha']}") == ["alpha@x.test", "both@x.test"]
+    assert await emails(viewer, f"campaign_id={ids['Alpha']}&delivery_status=replied") == ["both@x.test"]
+    assert await emails(viewer, f"campaign_id={ids['Alpha']}&q=alpha") == ["alpha@x.test"]
+    assert await emails(viewer, f"campaign_id={ids['Gamma']}") == []
+    assert await emails(stranger, f"campaign_id={ids['Alpha']}") == []
+
+
 async def test_the_list_goes_on_after_each_page(team: Clients, known: dict[str, str]) -> None:
     viewer = await team.of("viewer")
     names: list[str] = []

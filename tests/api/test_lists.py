@@ -19,6 +19,7 @@ WRONG = {
     "number": "NaN",
     "boolean": "1",
     "null": "empty",
+    "ids": "1",
     "status": "new,happy",
     "texts": "\x00",
 }
@@ -77,7 +78,7 @@ async def test_every_filter_is_a_condition_postgres_takes_and_refuses_what_it_ca
 ) -> None:
     fine = {
         "instant": "2026-01-01T00:00:00Z", "date": "2026-01-01", "integer": "0", "number": "0.5", "boolean": "true",
-        "null": "null", "status": "new", "texts": "a.test",
+        "null": "null", "status": "new", "texts": "a.test", "ids": "01980a3c-5f6e-7c3a-9d55-0c8f4f2f6a10",
     }  # fmt: skip
     for name, declared in FILTERS.items():
         value = "a@x.test" if name in ("email", "claimed_by") else fine[declared.kind]

@@ -32,3 +32,31 @@ async def make_leads(owner_url: str, workspace_id: UUID, number: int) -> None:
         await connection.execute("VACUUM (ANALYZE) lead, lead_search")
     finally:
         await connection.close()
+
+
+#: A campaign, and a row in it for one in so many leads.
+_CAMPAIGN = """
+WITH account AS (
+    INSERT INTO provider_account (id, provider, fingerprint, secret)
+    VALUES (gen_random_uuid(), 'instantly', $2, '') RETURNING id
+), connection AS (
+    INSERT INTO connection (workspace_id, id, account_id, provider, name, target)
+    SELECT $1, gen_random_uuid(), id, 'instantly', 'Outreach', $2 FROM account RETURNING id
+), campaign AS (
+    INSERT INTO campaign (workspace_id, connection_id, id, remote_id, name, namespace)
+    SELECT $1, id, gen_random_uuid(), $2, $2, $2 FROM connection
+)
+INSERT INTO link (workspace_id, id, connection_id, lead_id, remote_key, namespace)
+SELECT $1, gen_random_uuid(), c.id, l.id, l.email, $2
+FROM connection c, (SELECT *, row_number() OVER () AS n FROM lead WHERE workspace_id = $1) l WHERE l.n % $3 = 0
+"""
+
+
+async def add_campaign(owner_url: str, workspace_id: UUID, every: int) -> None:
+    """Adds a campaign of one in so many leads, called by that number; as the owner."""
+    connection = await asyncpg.connect(owner_url)
+    try:
+        await connection.execute(_CAMPAIGN, workspace_id, str(every), every)
+        await connection.execute("VACUUM (ANALYZE) link, campaign")
+    finally:
+        await connection.close()

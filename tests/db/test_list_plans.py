@@ -18,7 +18,7 @@ from app.db import exports, lead_list, workspaces
 from app.db.lead_list import ORDERS, Query, Start, Statement
 from app.db.session import Database, Tenant, Tx
 from tests.conftest import Urls
-from tests.db.many_leads import make_leads
+from tests.db.many_leads import add_campaign, make_leads
 
 PAGE = 51
 KEYS: dict[str, Any] = {
@@ -49,6 +49,8 @@ async def many(clone: Callable[[], Coroutine[Any, Any, Urls]], number: int) -> A
     mine, other = await workspaces.create(db), await workspaces.create(db)
     for workspace_id in (other, mine):
         await make_leads(urls.owner, workspace_id, number // 2)
+    for every in (100, 3):
+        await add_campaign(urls.owner, mine, every)
     yield db, Tenant(mine, "viewer")
     await db.close()
 
@@ -94,6 +96,33 @@ async def test_a_search_reads_no_table_through_and_sorts_a_page(
     # a sort that keeps a page, however much passes it
     for node in nodes:
         if node["Node Type"] == "Sort":
+            assert node["Actual Rows"] <= PAGE
+            assert node["Sort Space Used"] < 100
+
+
+@pytest.mark.parametrize("order", ORDERS)
+@pytest.mark.parametrize("every", [100, 3])
+async def test_the_leads_of_a_campaign_are_found_first_where_they_are_few(
+    many: tuple[Database, Tenant], number: int, order: str, every: int
+) -> None:
+    db, tenant = many
+    async with db.transaction(tenant) as tx:
+        campaign_id = await tx.value("SELECT id FROM campaign WHERE name = $1", str(every))
+        query = Query(order=order, filters={"campaign_id": [campaign_id]})
+        found = await lead_list.members(tx, [campaign_id], most=number // 40)
+        plan = await explained(tx, Statement(tx.workspace_id, query, found).page(PAGE))
+        walk = Statement(tx.workspace_id, query).page(PAGE)
+        same = await tx.all(*walk) == await tx.all(*Statement(tx.workspace_id, query, found).page(PAGE))
+
+    nodes = list(walked(plan))
+    assert same
+    assert (found is not None) is (every == 100)
+    # there are two campaigns
+    big = [node for node in nodes if node.get("Relation Name") != "campaign"]
+    assert not [node for node in big if node["Node Type"] in ("Seq Scan", "Incremental Sort")]
+    for node in nodes:
+        if node["Node Type"] == "Sort":
+            assert found is not None, "along the order, nothing is sorted"
             assert node["Actual Rows"] <= PAGE
             assert node["Sort Space Used"] < 100
 
