@@ -146,6 +146,11 @@ def expected_version(request: Request) -> int | None:
 IfMatch = Annotated[int | None, Depends(expected_version)]
 
 
+def claims(caller: Caller) -> str | None:
+    """Returns whose claims a caller may make and end: their own; None for administrators, who may anybody's."""
+    return None if caller.role in ADMINS else caller.acts_for or caller.name
+
+
 def known(found: Any, what: str, item_id: UUID) -> Any:
     """Returns what was found, or answers 404."""
     if found is None:

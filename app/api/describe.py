@@ -249,7 +249,11 @@ def _response(status: int) -> dict[str, Any]:
         return {
             "description": "The lead was merged into another one: see Location.",
             "headers": {"Location": {"schema": {"type": "string"}}},
-            "content": _problem(308, "This lead was merged into another one: use that one."),
+            "content": _problem(
+                308,
+                "Lead 01980a3c-5f6e-7c3a-9d55-0c8f4f2f6a10 was merged into 01980a3c-5f6e-7c3a-9d55-0c8f4f2f6a11:"
+                " use that one.",
+            ),
         }
     response: dict[str, Any] = {
         "description": HTTPStatus(status).phrase,

@@ -9,6 +9,8 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from http import HTTPStatus
 from typing import Any, Final
+from urllib.parse import quote
+from uuid import UUID
 
 import orjson
 import structlog
@@ -32,7 +34,7 @@ from app.sync.adjust import WrongState
 from app.sync.ask import NoSuchConnection, NotActive, NothingToSync
 from app.sync.breakers import NotInQuarantine
 from app.sync.decide import MovedOn, NeedsDecision, NotAConflict
-from app.sync.edit import AlreadyClaimed, Gone, InvalidFields, Merged, NotFound, StaleVersion
+from app.sync.edit import AlreadyClaimed, Gone, InvalidFields, Merged, NotClaimed, NotFound, NotOneself, StaleVersion
 from app.sync.merge import NotMerged
 from app.sync.past import NotYetPast, NotYetThere
 from app.sync.preview import NoPlan, PlanChanged
@@ -57,6 +59,8 @@ STATUSES: dict[type[LeadkeeperError], int] = {
     Merged: 308,
     StaleVersion: 412,
     AlreadyClaimed: 409,
+    NotClaimed: 409,
+    NotOneself: 403,
     InNoCampaign: 409,
     IdentityTaken: 409,
     DuplicateTarget: 409,
@@ -135,7 +139,29 @@ async def _problem(request: Request, exc: Exception) -> Response:
 
 async def _expected(request: Request, exc: Exception) -> Response:
     assert isinstance(exc, LeadkeeperError)
-    return problem(request_id(request), translate(exc))
+    found = translate(exc)
+    if isinstance(exc, Merged):
+        _lead_on(request, exc, found)
+    return problem(request_id(request), found)
+
+
+def _lead_on(request: Request, exc: Merged, found: Problem) -> None:
+    """Sends a request on to the same address of the survivor; a client that follows repeats it there as it was.
+
+    So one that deletes the lead is not sent on: it would delete the survivor without anybody being asked. Neither is
+    one that names the merged lead elsewhere than in its address.
+    """
+    here, given = request.scope["path"], str(request.path_params.get("lead_id"))
+    try:
+        is_about_it = UUID(given) == exc.lead_id
+    except ValueError:
+        is_about_it = False
+    if not is_about_it or (request.method == "DELETE" and here.endswith(given)):
+        found.status = 409
+        return
+    query = request.scope["query_string"].decode("latin-1")
+    there = quote(here.replace(given, str(exc.survivor), 1))
+    found.headers = {"Location": f"{there}?{query}" if query else there}
 
 
 def translate(exc: LeadkeeperError) -> Problem:
@@ -149,7 +175,7 @@ def translate(exc: LeadkeeperError) -> Problem:
             found.detail = "Some fields cannot be taken as they are: see errors."
             found.errors = [at(p.field.replace(".", "/", 1), p.message) for p in exc.problems]
         case Merged():
-            found.headers = {"Location": f"/api/leads/{exc.survivor}"}
+            found.extra = {"lead_id": str(exc.survivor)}
         case StaleVersion():
             found.headers = {"ETag": f'"{exc.version}"'}
             found.extra = {"version": exc.version}

@@ -24,7 +24,17 @@ from app.domain.policy import Source
 from app.domain.values import JSON
 from app.errors import LeadkeeperError
 from app.sync import duplicates, edit
-from app.sync.edit import FieldProblem, Gone, InvalidFields, Merged, NotFound, StaleVersion
+from app.sync.edit import (
+    AlreadyClaimed,
+    FieldProblem,
+    Gone,
+    InvalidFields,
+    Merged,
+    NotClaimed,
+    NotFound,
+    NotOneself,
+    StaleVersion,
+)
 
 _TRIES = 4
 
@@ -51,37 +61,49 @@ class Outcome:
     error: LeadkeeperError | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class _By:
+    """Who does it, and whose claims they may make and end."""
+
+    actor: str
+    claims: str | None
+
+
 #: An operation's fields in canonical form, or what is wrong with them.
 Values = dict[str, JSON] | LeadkeeperError
 Read = tuple[Operation, Values]
 
 
-async def run(tx: Tx, operations: Sequence[Operation], *, actor: str) -> list[Outcome]:
-    """Carries out operations in their order; what one of them cannot do is its own outcome and stops no other."""
+async def run(tx: Tx, operations: Sequence[Operation], *, actor: str, claims: str | None = None) -> list[Outcome]:
+    """Carries out operations in their order; what one of them cannot do is its own outcome and stops no other.
+
+    `claims` is whose claims may be made and ended; None: anybody's.
+    """
     read = [(operation, _read(operation)) for operation in operations]
+    by = _By(actor, claims)
     try:
-        return await _set(tx, read, actor)
+        return await _set(tx, read, by)
     except Unstorable:
         # from here on halves are locked one after the other, so all of it is locked in order first
         await leads.lock(tx, await _named(tx, read))
-        return await _halved(tx, read, actor)
+        return await _halved(tx, read, by)
 
 
-async def _halved(tx: Tx, read: Sequence[Read], actor: str) -> list[Outcome]:
+async def _halved(tx: Tx, read: Sequence[Read], by: _By) -> list[Outcome]:
     try:
-        return await _set(tx, read, actor)
+        return await _set(tx, read, by)
     except Unstorable as exc:
         if len(read) == 1:
             return [Outcome(lead_id=read[0][0].lead_id, error=exc)]
         middle = len(read) // 2
-        return await _halved(tx, read[:middle], actor) + await _halved(tx, read[middle:], actor)
+        return await _halved(tx, read[:middle], by) + await _halved(tx, read[middle:], by)
 
 
-async def _set(tx: Tx, read: Sequence[Read], actor: str) -> list[Outcome]:
+async def _set(tx: Tx, read: Sequence[Read], by: _By) -> list[Outcome]:
     for attempt in range(_TRIES):
         try:
             async with tx.savepoint():
-                return await _Batch(tx, actor).work(read)
+                return await _Batch(tx, by).work(read)
         except IdentityTaken:
             if attempt == _TRIES - 1:
                 raise
@@ -116,9 +138,9 @@ def _address(values: Values) -> tuple[Identity, ...]:
 class _Batch:
     """What has been decided and is not written yet."""
 
-    def __init__(self, tx: Tx, actor: str) -> None:
+    def __init__(self, tx: Tx, by: _By) -> None:
         self._tx = tx
-        self._actor = actor
+        self._by = by
         self._stored: dict[UUID, leads.Stored] = {}
         self._owners: dict[Identity, str] = {}
         self._created: list[tuple[Lead, list[Action]]] = []
@@ -135,7 +157,7 @@ class _Batch:
         for operation, values in read:
             try:
                 outcomes.append(await self._do(operation, values))
-            except (InvalidFields, NotFound, Gone, Merged, StaleVersion, _Taken) as exc:
+            except _REFUSED as exc:
                 outcomes.append(Outcome(lead_id=operation.lead_id, error=exc))
         await self._write()
         return outcomes
@@ -162,7 +184,7 @@ class _Batch:
             self._deleted.append(before)
             self._release(identity.strong(before.values), before.id)
             return Outcome(status=204, lead_id=lead_id, version=before.version + 1)
-        after, actions = edit.edited(before, values, self._tx.now)
+        after, actions = edit.edited(before, values, self._tx.now, claims=self._by.claims)
         if not any(isinstance(action, SetField) for action in actions):
             return Outcome(status=200, lead_id=lead_id, version=before.version)
         self._take(before, after)
@@ -172,7 +194,7 @@ class _Batch:
         return Outcome(status=200, lead_id=lead_id, version=after.version)
 
     def _create(self, values: dict[str, JSON]) -> Outcome:
-        lead, actions = edit.edited(Lead(id=str(new_id())), values, self._tx.now)
+        lead, actions = edit.edited(Lead(id=str(new_id())), values, self._tx.now, claims=self._by.claims)
         self._take(None, lead)
         lead.version = lead.sync_version = 1
         self._touched.add(UUID(lead.id))
@@ -195,7 +217,7 @@ class _Batch:
 
     async def _write(self) -> None:
         """Writes what was decided, each kind of it in one go."""
-        tx, actor = self._tx, self._actor
+        tx, actor = self._tx, self._by.actor
         await leads.tombstone(tx, self._deleted, source=Source.USER.value, actor=actor)
         await link_work.end_of_lead(tx, [UUID(lead.id) for lead in self._deleted])
         await leads.insert(tx, [(lead, Source.USER.value) for lead, _ in self._created])
@@ -212,3 +234,7 @@ class _Batch:
 
 class _Taken(IdentityTaken):
     """One operation's identity belongs to another lead: that operation's outcome, not a race."""
+
+
+#: What one operation can be refused with.
+_REFUSED = (AlreadyClaimed, Gone, InvalidFields, Merged, NotClaimed, NotFound, NotOneself, StaleVersion, _Taken)

@@ -59,9 +59,10 @@ class Gone(LeadkeeperError):
 class Merged(LeadkeeperError):
     """The lead was merged into another one."""
 
-    def __init__(self, survivor: UUID) -> None:
+    def __init__(self, lead_id: UUID, survivor: UUID) -> None:
+        self.lead_id = lead_id
         self.survivor = survivor
-        super().__init__(f"This lead was merged into {survivor}: use that one.")
+        super().__init__(f"Lead {lead_id} was merged into {survivor}: use that one.")
 
 
 class StaleVersion(LeadkeeperError):
@@ -78,6 +79,14 @@ class AlreadyClaimed(LeadkeeperError):
     def __init__(self, holder: str, since: str | None) -> None:
         self.holder = holder
         super().__init__(f"{holder} claimed this lead{f' at {since}' if since else ''}: ask them to let it go.")
+
+
+class NotClaimed(LeadkeeperError):
+    """Nobody claims this lead: send claimed_by with claimed_at."""
+
+
+class NotOneself(LeadkeeperError):
+    """Claiming for somebody else needs a key with the role operator or admin."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,43 +160,61 @@ def _check_sent(kind: str, raw: JSON) -> None:
         raise ValueError(f"It is {called}.")
 
 
-async def create(tx: Tx, values: Mapping[str, JSON], *, actor: str, source: Source = Source.USER) -> Lead:
-    """Adds a lead with these canonical values; raises `leads.IdentityTaken` where its identity is known already."""
-    lead, actions = edited(Lead(id=str(new_id())), values, tx.now, source=source)
-    await leads.insert(tx, [(lead, source.value)])
+async def create(tx: Tx, values: Mapping[str, JSON], *, actor: str, claims: str | None = None) -> Lead:
+    """Adds a lead with these canonical values; `claims` as for `change`.
+
+    Raises:
+        leads.IdentityTaken, InvalidFields, NotClaimed, NotOneself
+    """
+    lead, actions = edited(Lead(id=str(new_id())), values, tx.now, claims=claims)
+    await leads.insert(tx, [(lead, Source.USER.value)])
     await leads.claim_identities(tx, [(None, lead)])
     lead.version = lead.sync_version = 1
-    await record(tx, [(lead, lead.version, actions)], actor, source)
+    await record(tx, [(lead, lead.version, actions)], actor, Source.USER)
     await duplicates.notice(tx, [(None, lead)])
     return lead
 
 
 def edited(
-    lead: Lead, values: Mapping[str, JSON], now: datetime, *, source: Source = Source.USER
+    lead: Lead,
+    values: Mapping[str, JSON],
+    now: datetime,
+    *,
+    source: Source = Source.USER,
+    claims: str | None = None,
 ) -> tuple[Lead, list[Action]]:
     """Returns a lead with these canonical values, and the actions that make it so; writes nothing."""
     origin = Origin(source, None, instant(now))
-    actions = edit(lead, _flat(lead, values, origin), origin, rule=source.value)
+    actions = edit(lead, _flat(lead, values, origin, claims), origin, rule=source.value)
     after, _ = apply(lead, [], actions)
     return after, actions
 
 
 async def change(
-    tx: Tx, lead_id: UUID, values: Mapping[str, JSON], *, actor: str, version: int | None = None, replace: bool = False
+    tx: Tx,
+    lead_id: UUID,
+    values: Mapping[str, JSON],
+    *,
+    actor: str,
+    version: int | None = None,
+    replace: bool = False,
+    claims: str | None = None,
 ) -> Lead:
     """Changes a lead; `replace` (PUT) empties every writable field that is not among the values.
 
+    `claims` is whose claims may be made and ended; None: anybody's.
+
     Raises:
-        NotFound, Gone, Merged, StaleVersion, leads.IdentityTaken, InvalidFields
+        NotFound, Gone, Merged, StaleVersion, leads.IdentityTaken, InvalidFields, AlreadyClaimed, NotClaimed, NotOneself
     """
     before = await locked(tx, lead_id, version)
     if replace:
-        # notes are entries that people added one by one, and a lead always has a status: PUT replaces neither
-        kept = {"notes", "status", "campaigns", "metadata"}
+        # notes are entries that people added one by one, a lead always has a status, and letting it go is said
+        kept = {"notes", "status", "campaigns", "metadata", "claimed_by", "claimed_at"}
         values = dict.fromkeys(policy.WRITABLE - kept) | dict(values)
         values |= {name: False for name in ("verified", "enriched") if values.get(name) is None}
     origin = Origin(Source.USER, None, instant(tx.now))
-    return await _save(tx, before, edit(before, _flat(before, values, origin), origin), actor)
+    return await _save(tx, before, edit(before, _flat(before, values, origin, claims), origin), actor)
 
 
 async def delete(tx: Tx, lead_id: UUID, *, actor: str, version: int | None = None) -> None:
@@ -206,7 +233,7 @@ async def restore(tx: Tx, lead_id: UUID, *, actor: str) -> None:
     if stored is None:
         raise NotFound(lead_id)
     if stored.merged_into is not None:
-        raise Merged(stored.merged_into)
+        raise Merged(lead_id, stored.merged_into)
     if not stored.lead.deleted:
         return
     await leads.revive(tx, stored.lead, source=Source.USER.value, actor=actor)
@@ -284,7 +311,7 @@ def present(lead_id: UUID, stored: leads.Stored | None, version: int | None) -> 
     if stored is None:
         raise NotFound(lead_id)
     if stored.merged_into is not None:
-        raise Merged(stored.merged_into)
+        raise Merged(lead_id, stored.merged_into)
     if stored.lead.deleted:
         raise Gone(lead_id)
     if version is not None and version != stored.lead.version:
@@ -292,9 +319,9 @@ def present(lead_id: UUID, stored: leads.Stored | None, version: int | None) -> 
     return stored.lead
 
 
-def _flat(lead: Lead, values: Mapping[str, JSON], origin: Origin) -> dict[str, JSON]:
+def _flat(lead: Lead, values: Mapping[str, JSON], origin: Origin, claims: str | None) -> dict[str, JSON]:
     """Returns the changes by policy field: `custom` key by key, notes as entries, metadata merged (RFC 7396)."""
-    flat: dict[str, JSON] = {}
+    flat = _claimed(lead, values, origin, claims) if {"claimed_by", "claimed_at"} & values.keys() else {}
     for name, value in values.items():
         if name == "custom":
             flat |= {f"custom.{key}": item for key, item in (value or {}).items()}
@@ -302,9 +329,25 @@ def _flat(lead: Lead, values: Mapping[str, JSON], origin: Origin) -> dict[str, J
             flat[name] = merge_patch(lead.values.get("metadata") or {}, value)
         elif name == "notes":
             flat[name] = _notes(lead, value, origin)
-        else:
+        elif name not in flat:
             flat[name] = value
     return flat
+
+
+def _claimed(lead: Lead, values: Mapping[str, JSON], origin: Origin, claims: str | None) -> dict[str, JSON]:
+    """Returns who holds the lead and since when: both move together, and only as far as a claim and its end may."""
+    holder, since = lead.values.get("claimed_by"), lead.values.get("claimed_at")
+    by, at = values.get("claimed_by", holder), values.get("claimed_at")
+    if by is None and at is not None:
+        raise NotClaimed
+    if by is not None and at is None:
+        at = since if by == holder and since is not None else origin.at
+    if claims is not None and (by, at) != (holder, since):
+        if holder not in (None, claims):
+            raise AlreadyClaimed(str(holder), None if since is None else str(since))
+        if by not in (None, claims):
+            raise NotOneself
+    return {"claimed_by": by, "claimed_at": at}
 
 
 def _notes(lead: Lead, text: JSON, origin: Origin) -> JSON:

@@ -38,7 +38,7 @@ async def erase(
     if lead_id not in found:
         raise NotFound(lead_id)
     if (survivor := found[lead_id].merged_into) is not None:
-        raise Merged(survivor)
+        raise Merged(lead_id, survivor)
     if version is not None and version != found[lead_id].lead.version:
         raise StaleVersion(found[lead_id].lead.version)
     traces = await erasure.traces(tx, [lead_id, *sorted(found.keys() - {lead_id})])

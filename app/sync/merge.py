@@ -103,7 +103,7 @@ def _there(stored: Mapping[UUID, leads.Stored], lead_id: UUID) -> Lead:
     if found is None:
         raise NotFound(lead_id)
     if found.merged_into is not None:
-        raise Merged(found.merged_into)
+        raise Merged(lead_id, found.merged_into)
     if found.lead.deleted:
         raise Gone(lead_id)
     return found.lead

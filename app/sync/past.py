@@ -57,7 +57,7 @@ async def as_of(tx: Tx, lead_id: UUID, at: datetime) -> dict[str, JSON]:
         shown["updated_at"] = shown["created_at"] if last is None else instant(last)
     deleted, survivor, _ = shown.pop("deleted"), shown.pop("merged_into"), shown.pop(MERGED_FROM, None)
     if survivor:
-        raise Merged(UUID(str(survivor)))
+        raise Merged(lead_id, UUID(str(survivor)))
     if deleted:
         raise Gone(lead_id)
     return shown

@@ -287,10 +287,70 @@ async def test_a_merged_lead_leads_to_the_survivor(team: Clients, member: httpx.
     answers = [
         await member.get(f"/api/leads/{loser}"),
         await member.patch(f"/api/leads/{loser}", json={"title": "CEO"}),
-        await member.get(f"/api/leads/{loser}/explain"),
+        await member.get(f"/api/leads/{loser}/activity?limit=5"),
+        await member.delete(f"/api/leads/{loser}/campaigns/Café 1/2"),
     ]
 
-    assert {(a.status_code, a.headers["location"]) for a in answers} == {(308, f"/api/leads/{survivor}")}
+    assert [(a.status_code, a.headers["location"].removeprefix(f"/api/leads/{survivor}")) for a in answers] == [
+        (308, ""), (308, ""), (308, "/activity?limit=5"), (308, "/campaigns/Caf%C3%A9%201/2"),
+    ]  # fmt: skip
+
+
+async def test_who_deletes_a_merged_lead_or_merges_it_again_is_told_and_not_sent_on_to_the_survivor(
+    team: Clients, member: httpx.AsyncClient, admin: httpx.AsyncClient
+) -> None:
+    """A client follows a 308 with the same method, so it would delete the survivor."""
+    survivor, loser, third = [
+        (await member.post("/api/leads", json={"email": f"{i}@x.test"})).json()["id"] for i in "abc"
+    ]
+    merge = {"other": loser, "dry_run": False}
+    assert (await member.post(f"/api/leads/{survivor}/merge", json=merge)).status_code == 200
+
+    answers = [
+        await member.delete(f"/api/leads/{loser}", follow_redirects=True),
+        await admin.delete(f"/api/leads/{loser}?purge=true", follow_redirects=True),
+        await member.post(f"/api/leads/{third}/merge", json=merge, follow_redirects=True),
+    ]
+
+    assert [(a.status_code, a.json()["lead_id"]) for a in answers] == [(409, survivor)] * 3
+    assert (await member.get(f"/api/leads/{survivor}")).status_code == 200
+
+
+async def test_an_edit_claims_no_more_than_a_claim_does(member: httpx.AsyncClient, admin: httpx.AsyncClient) -> None:
+    path = (await member.post("/api/leads", json={"email": "a@x.test"})).headers["location"]
+    zoe, noor = {"claimed_by": "zoe@team.test"}, {"claimed_by": "noor@team.test"}
+    lead_id = path.rpartition("/")[2]
+
+    for_zoe = [
+        await member.patch(path, json=zoe),
+        await member.put(path, json=zoe),
+        await member.post("/api/leads", json=zoe),
+    ]
+    unheld = await member.patch(path, json={"claimed_at": "2026-03-02T09:15:00Z"})
+    await admin.patch(path, json=zoe)
+    held = (await member.get(path)).json()
+    echoed = await member.patch(path, json={"title": "CTO", "claimed_by": held["claimed_by"], "claimed_at": None})
+    stolen = [
+        await member.patch(path, json=noor),
+        await member.patch(path, json={"claimed_by": None}),
+        await member.patch(path, json={"claimed_at": "2026-03-02T09:15:00Z"}),
+    ]
+    update = {"op": "update", "id": lead_id, "lead": noor}
+    in_bulk = (await member.post("/api/leads/bulk", json={"operations": [update]})).json()["items"][0]
+    replaced = (await member.put(path, json={"email": "a@x.test"})).json()
+    freed = (await admin.patch(path, json={"claimed_by": None})).json()
+    mine = (await member.patch(path, json=noor)).json()
+
+    assert [a.status_code for a in for_zoe] == [403] * 3
+    assert unheld.status_code == 409
+    assert held["claimed_at"] is not None
+    assert (echoed.status_code, echoed.json()["claimed_at"]) == (200, held["claimed_at"])
+    assert [(a.status_code, a.json()["claimed_by"]) for a in stolen] == [(409, "zoe@team.test")] * 3
+    assert (in_bulk["status"], in_bulk["error"]["claimed_by"]) == (409, "zoe@team.test")
+    assert (replaced["claimed_by"], replaced["claimed_at"]) == ("zoe@team.test", held["claimed_at"])
+    assert (freed["claimed_by"], freed["claimed_at"]) == (None, None)
+    assert mine["claimed_by"] == "noor@team.test"
+    assert mine["claimed_at"] is not None
 
 
 ODD: list[Any] = [

@@ -180,9 +180,10 @@ async def test_308_where_a_lead_was_merged_into_another(team: Clients) -> None:
     for method, path, operation in documented("308"):
         if "{lead_id}" not in path:
             continue
-        answer = await client.request(method, at(path.replace("{lead_id}", loser)), json=body_of(operation))
-        if not (is_problem(answer, 308) and survivor in answer.headers["location"]):
-            wrong.append(f"{method} {path}: {answer.status_code}")
+        here, there = (at(path.replace("{lead_id}", lead)) for lead in (loser, survivor))
+        answer = await client.request(method, here, json=body_of(operation))
+        if not (is_problem(answer, 308) and answer.headers["location"] == there):
+            wrong.append(f"{method} {path}: {answer.status_code} {answer.headers.get('location')}")
 
     assert wrong == []
 

@@ -143,7 +143,7 @@ async def test_before_a_merge_both_leads_are_there_and_after_it_one_leads_to_the
 
     assert [t.json() for t in then] == before
     assert since[0].json() == after
-    assert (since[1].status_code, since[1].headers["location"]) == (308, one)
+    assert (since[1].status_code, since[1].headers["location"].partition("?")[0]) == (308, one)
 
 
 async def test_the_activity_log_tells_everything_a_person_did_page_by_page(team: Clients) -> None:

@@ -9,7 +9,7 @@ from fastapi import APIRouter
 from pydantic import TypeAdapter, ValidationError
 from starlette.responses import Response
 
-from app.api.deps import WORK, Current, Once, Session
+from app.api.deps import WORK, Current, Once, Session, claims
 from app.api.errors import Problem, details, invalid, translate
 from app.api.schemas.bulk import Bulk, BulkOperation, BulkOutcomes
 from app.api.strict import StrictRoute
@@ -38,7 +38,7 @@ async def change(tx: Session, caller: Current, once: Once, body: Bulk) -> Respon
     async def work() -> Response:
         read = [_read(index, raw) for index, raw in enumerate(body.operations)]
         operations = [found for found in read if isinstance(found, Operation)]
-        done = iter(await bulk.run(tx, operations, actor=caller.name))
+        done = iter(await bulk.run(tx, operations, actor=caller.name, claims=claims(caller)))
         items = [
             _refused(index, found) if isinstance(found, Problem) else _shown(index, next(done))
             for index, found in enumerate(read)

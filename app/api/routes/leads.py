@@ -10,7 +10,7 @@ from fastapi import APIRouter, Query, Request
 from starlette.responses import Response
 
 from app.api import listing, paging
-from app.api.deps import ADMINS, READ, WORK, Current, IfMatch, Once, Running, Session
+from app.api.deps import ADMINS, READ, WORK, Current, IfMatch, Once, Running, Session, claims
 from app.api.describe import refuses
 from app.api.errors import Problem
 from app.api.schemas.lead import Lead, LeadFields, LeadPage
@@ -46,7 +46,7 @@ async def create(tx: Session, caller: Current, once: Once, body: LeadFields) -> 
 
     async def work() -> Response:
         values = edit.canonical(body.given())
-        lead = await edit.create(tx, values, actor=caller.name)
+        lead = await edit.create(tx, values, actor=caller.name, claims=claims(caller))
         return await shown(tx, UUID(lead.id), status=201, located=True)
 
     return await once.once(tx, work)
@@ -138,9 +138,11 @@ async def read(request: Request, tx: Session, lead_id: UUID, as_of: AsOf = None)
     responses=refuses(308, 404, 409, 412),
 )
 async def replace(tx: Session, caller: Current, version: IfMatch, lead_id: UUID, body: LeadFields) -> Response:
-    """Sets every writable field; those left out become empty. Notes, status, campaigns, metadata and custom stay."""
+    """Sets every writable field; those left out become empty. Notes, status, campaigns, metadata, custom and who
+    claims it stay.
+    """
     values = edit.canonical(body.given())
-    await edit.change(tx, lead_id, values, actor=caller.name, version=version, replace=True)
+    await edit.change(tx, lead_id, values, actor=caller.name, version=version, replace=True, claims=claims(caller))
     return await shown(tx, lead_id)
 
 
@@ -153,9 +155,12 @@ async def replace(tx: Session, caller: Current, version: IfMatch, lead_id: UUID,
     responses=refuses(308, 404, 409, 412),
 )
 async def change(tx: Session, caller: Current, version: IfMatch, lead_id: UUID, body: LeadFields) -> Response:
-    """Merges the fields in (RFC 7396): null empties a field, and what is emptied here no sync fills again."""
+    """Merges the fields in (RFC 7396): null empties a field, and what is emptied here no sync fills again.
+
+    Who claims it moves as by claiming and letting go: members only for themselves.
+    """
     values = edit.canonical(body.given())
-    await edit.change(tx, lead_id, values, actor=caller.name, version=version)
+    await edit.change(tx, lead_id, values, actor=caller.name, version=version, claims=claims(caller))
     return await shown(tx, lead_id)
 
 
@@ -165,7 +170,7 @@ async def change(tx: Session, caller: Current, version: IfMatch, lead_id: UUID, 
     summary="Delete a lead, or erase it",
     status_code=204,
     dependencies=[WORK],
-    responses=refuses(308, 404, 412),
+    responses=refuses(404, 409, 412),
 )
 async def delete(
     tx: Session,
@@ -177,6 +182,8 @@ async def delete(
     remote: Annotated[bool, Query(description="With purge: delete its records at the providers, too.")] = False,
 ) -> Response:
     """Leaves a tombstone: the history stays, the identities are free again, remote records are left alone.
+
+    A lead that was merged into another one is not deleted: a 409 names the survivor.
 
     With `purge` nothing stays (GDPR erasure): the lead, its history, activity, links and every answer that was kept of
     it are removed for good, also of a lead that was deleted before. Keyed hashes remain, by which a later sync
@@ -228,7 +235,7 @@ async def shown(
     if found is None:
         raise NotFound(lead_id)
     if found.merged_into is not None:
-        raise Merged(found.merged_into)
+        raise Merged(lead_id, found.merged_into)
     if found.deleted:
         raise Gone(lead_id)
     headers: dict[str, Any] = {"ETag": f'"{found.version}"'}

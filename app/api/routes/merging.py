@@ -34,7 +34,7 @@ router = APIRouter(prefix="/api/leads/{lead_id}", tags=["duplicates"], route_cla
     summary="Merge another lead into this one",
     response_model=MergeResult,
     dependencies=[WORK],
-    responses=refuses(308, 404, 412),
+    responses=refuses(308, 404, 409, 412),
 )
 async def merge(
     tx: Session, caller: Current, once: Once, version: IfMatch, lead_id: UUID, body: MergeRequest

@@ -8,7 +8,7 @@ from uuid import UUID
 from fastapi import APIRouter, Path
 from starlette.responses import Response
 
-from app.api.deps import ADMINS, WORK, Current, IfMatch, Once, Session
+from app.api.deps import ADMINS, WORK, Current, IfMatch, Once, Session, claims
 from app.api.describe import refuses
 from app.api.errors import Problem, at
 from app.api.gate import Caller
@@ -53,10 +53,9 @@ async def claim(tx: Session, caller: Current, once: Once, lead_id: UUID, body: C
 )
 async def unclaim(tx: Session, caller: Current, once: Once, lead_id: UUID) -> Response:
     """Lets the lead go. Members let go of their own claims; administrators of anybody's."""
-    by = None if caller.role in ADMINS else caller.acts_for or caller.name
 
     async def work() -> Response:
-        await edit.unclaim(tx, lead_id, actor=caller.name, by=by)
+        await edit.unclaim(tx, lead_id, actor=caller.name, by=claims(caller))
         return await shown(tx, lead_id)
 
     return await once.once(tx, work)
@@ -183,5 +182,5 @@ def _claimant(caller: Caller, named: str | None) -> str:
         return caller.acts_for
     by = str(edit.canonical({"claimed_by": named})["claimed_by"])
     if caller.role not in ADMINS and by != caller.acts_for:
-        raise Problem(403, "Claiming for somebody else needs a key with the role operator or admin.")
+        raise edit.NotOneself
     return by
