@@ -17,12 +17,13 @@ from app.db.session import DatabaseUnavailable
 from app.inbox import applied
 from app.runtime import Runtime, opened
 from app.settings import Settings, load
+from app.sync.tidy import tidy
 
 log = structlog.get_logger()
 #: Seconds between two notes of which keys were used.
 NOTE_EVERY = 30.0
-#: Notes between two removals of expired idempotency keys.
-FORGET_EVERY = 120
+#: Notes between two removals of what has expired.
+TIDY_EVERY = 120
 
 
 def create_app(settings: Settings | None = None, runtime: Runtime | None = None) -> FastAPI:
@@ -36,12 +37,12 @@ def create_app(settings: Settings | None = None, runtime: Runtime | None = None)
             if running is None:
                 logs.configure(settings.log_level, as_json=settings.log_json)
                 running = await stack.enter_async_context(opened(settings))
-            gatekeeper = application.attach(app, running)
+                application.attach(app, running)
             inbox = await stack.enter_async_context(applied(running))
             mailroom = app.state.door.mailroom
             mailroom.on_kept = inbox.nudge
             stack.push_async_callback(mailroom.close)
-            await stack.enter_async_context(_noting(gatekeeper))
+            await stack.enter_async_context(_kept_up(running, app.state.gatekeeper))
             yield
 
     app = application.build(lifespan=lifespan)
@@ -52,28 +53,27 @@ def create_app(settings: Settings | None = None, runtime: Runtime | None = None)
 
 
 @contextlib.asynccontextmanager
-async def _noting(gatekeeper: Gatekeeper) -> AsyncIterator[None]:
-    """Notes the last use of keys now and then, and once more at the end; forgets what has expired."""
+async def _kept_up(runtime: Runtime, gatekeeper: Gatekeeper) -> AsyncIterator[None]:
+    """Notes the last use of keys now and then, and once more at the end; removes what has expired."""
 
-    async def note() -> None:
-        for turn in itertools.count(1):
+    async def turn(*, is_tidying: bool = False) -> None:
+        try:
+            await gatekeeper.note_used()
+            if is_tidying:
+                await tidy(runtime.db)
+        except DatabaseUnavailable:
+            log.warning("keys.not_noted")
+
+    async def turns() -> None:
+        for number in itertools.count(1):
             await asyncio.sleep(NOTE_EVERY)
-            await _note_once(gatekeeper, forget=turn % FORGET_EVERY == 0)
+            await turn(is_tidying=number % TIDY_EVERY == 0)
 
-    task = asyncio.create_task(note())
+    task = asyncio.create_task(turns())
     try:
         yield
     finally:
         task.cancel()
         with contextlib.suppress(asyncio.CancelledError):
             await task
-        await _note_once(gatekeeper)
-
-
-async def _note_once(gatekeeper: Gatekeeper, *, forget: bool = False) -> None:
-    try:
-        await gatekeeper.note_used()
-        if forget:
-            await gatekeeper.forget_old()
-    except DatabaseUnavailable:
-        log.warning("keys.not_noted")
+        await turn()

@@ -78,6 +78,11 @@ def build(**options: Any) -> FastAPI:
     return app
 
 
+def document() -> dict[str, Any]:
+    """Returns the OpenAPI document: made without a database, the same for the same code."""
+    return build().openapi()
+
+
 def equip(app: FastAPI, *, max_body: int, cors_origins: str) -> None:
     """Adds the layers around the routes, which must be there before the first request."""
     app.state.metrics = Metrics()
@@ -91,12 +96,10 @@ def equip(app: FastAPI, *, max_body: int, cors_origins: str) -> None:
     app.add_middleware(Edge, max_body=max_body, metrics=app.state.metrics)
 
 
-def attach(app: FastAPI, runtime: Runtime) -> Gatekeeper:
+def attach(app: FastAPI, runtime: Runtime) -> None:
     """Gives the app what it runs on."""
     app.state.runtime = runtime
     app.state.gatekeeper = Gatekeeper(runtime)
     app.state.exports = asyncio.Semaphore(exports.AT_ONCE)
     app.state.feeds = Feeds(runtime.db)
     app.state.door = Door(runtime)
-    gatekeeper: Gatekeeper = app.state.gatekeeper
-    return gatekeeper

@@ -12,8 +12,8 @@ from uuid import UUID
 from starlette.requests import Request
 
 from app.api.errors import Problem
-from app.api.limits import REMEMBERED, Buckets
-from app.db import audits, deliveries, idempotency, keys, stats, workspaces
+from app.api.limits import Buckets, Strangers, slow_down
+from app.db import audits, keys, workspaces
 from app.db.session import Role, Tenant, Tx
 from app.runtime import Runtime
 from app.vault import key_hash
@@ -47,10 +47,9 @@ class Gatekeeper:
         def seconds() -> float:
             return runtime.clock.now().timestamp()
 
-        self._failures = Buckets(runtime.settings.wrong_keys_per_minute, seconds)
+        self._strangers = Strangers(runtime.settings.wrong_keys_per_minute, seconds)
         self._requests = Buckets(runtime.settings.rate_per_minute, seconds)
         self._used: dict[UUID, set[UUID]] = {}
-        self._good: set[bytes] = set()
 
     async def identify(self, request: Request) -> Caller:
         """Returns who calls; answers 401 without a valid key and 429 for too many requests."""
@@ -78,21 +77,15 @@ class Gatekeeper:
         if key is None:
             raise _unauthorized("Send an API key: Authorization: Bearer lk_… or X-API-Key.")
         hashed = key_hash(key)
-        # a key that was good before is not kept out by somebody else's failures behind the same address
-        if hashed not in self._good and (wait := self._failures.wait(_client(request))):
-            raise _slow_down(wait, "Too many requests with a wrong key came from here")
+        self._strangers.check(request.scope, hashed, "Too many requests with a wrong key came from here")
         return hashed
 
     def _admitted(self, request: Request, hashed: bytes, found: keys.Found | None) -> Caller:
+        self._strangers.note(request.scope, hashed, is_good=found is not None)
         if found is None:
-            self._good.discard(hashed)
-            self._failures.take(_client(request))
             raise _unauthorized("This API key is unknown, expired or revoked: ask an administrator for a new one.")
-        if len(self._good) >= REMEMBERED:
-            self._good.clear()
-        self._good.add(hashed)
         if wait := self._requests.take(found.id):
-            raise _slow_down(wait, "This key sends more requests than it may")
+            raise slow_down(wait, "This key sends more requests than it may")
         self._used.setdefault(found.workspace_id, set()).add(found.id)
         return Caller(
             workspace_id=found.workspace_id,
@@ -121,17 +114,6 @@ class Gatekeeper:
             await audits.note(tx, caller.name, f"{request.method} {request.url.path}", {"key_id": str(caller.key_id)})
         return replace(caller, workspace_id=workspace_id)
 
-    async def forget_old(self) -> None:
-        """Removes expired idempotency keys and bodies of deliveries kept long enough; adds up the counts of leads."""
-        for workspace_id in await workspaces.ids(self._runtime.db):
-            async with self._runtime.db.transaction(Tenant(workspace_id)) as tx:
-                await idempotency.forget(tx)
-                await stats.fold(tx)
-            forgotten = deliveries.FORGOTTEN
-            while forgotten == deliveries.FORGOTTEN:
-                async with self._runtime.db.transaction(Tenant(workspace_id)) as tx:
-                    forgotten = await deliveries.forget(tx)
-
     async def note_used(self) -> None:
         """Writes down which keys were used since the last time."""
         used, self._used = self._used, {}
@@ -151,14 +133,5 @@ def _presented(request: Request) -> str | None:
     return None
 
 
-def _client(request: Request) -> str:
-    return request.client.host if request.client else ""
-
-
 def _unauthorized(detail: str) -> Problem:
     return Problem(401, detail, headers={"WWW-Authenticate": "Bearer"})
-
-
-def _slow_down(wait: float, what: str) -> Problem:
-    seconds = max(1, int(wait + 0.999))
-    return Problem(429, f"{what}: try again in {seconds} s.", headers={"Retry-After": str(seconds)})

@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from collections import OrderedDict
 from collections.abc import Callable
+
+from starlette.types import Scope
+
+from app.api.errors import Problem
 
 #: Callers remembered at most; the one that was quiet the longest is forgotten.
 REMEMBERED = 10_000
@@ -36,3 +41,37 @@ class Buckets:
     def _left(self, caller: object, now: float) -> float:
         left, since = self._buckets.get(caller, (self._size, now))
         return min(self._size, left + max(0.0, now - since) * self._rate)
+
+
+class Strangers:
+    """Keeps a client waiting that has shown too many keys or secrets nobody knows."""
+
+    def __init__(self, per_minute: int, seconds: Callable[[], float]) -> None:
+        self._failures = Buckets(per_minute, seconds)
+        self._good: set[bytes] = set()
+
+    def check(self, scope: Scope, shown: bytes, what: str) -> None:
+        """Answers 429, with what came too often, before anybody looks at what is shown (its hash)."""
+        # one that was good before is not kept out by somebody else's failures behind the same address
+        if shown not in self._good and (wait := self._failures.wait(_client(scope))):
+            raise slow_down(wait, what)
+
+    def note(self, scope: Scope, shown: bytes, *, is_good: bool) -> None:
+        """Notes whether what was shown is good."""
+        if not is_good:
+            self._good.discard(shown)
+            self._failures.take(_client(scope))
+            return
+        if len(self._good) >= REMEMBERED:
+            self._good.clear()
+        self._good.add(shown)
+
+
+def slow_down(wait: float, what: str) -> Problem:
+    """Returns the answer to what comes too often: 429, and in how many seconds to come again."""
+    seconds = math.ceil(wait)
+    return Problem(429, f"{what}: try again in {seconds} s.", headers={"Retry-After": str(seconds)})
+
+
+def _client(scope: Scope) -> str:
+    return scope["client"][0] if scope.get("client") else ""

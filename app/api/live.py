@@ -21,6 +21,7 @@ import structlog
 from app.api.errors import Problem
 from app.api.gate import Caller
 from app.api.running import FINISHED
+from app.api.streamed import Streamed, Write
 from app.db import events, keys
 from app.db.events import Event, Position
 from app.db.session import Database, DatabaseUnavailable, Tenant
@@ -45,6 +46,7 @@ ALIVE = b": still here\n\n"
 ENDED = b": this key has expired or was revoked\n\n"
 BEHIND = b": too far behind: connect again with the last id to go on\n\n"
 LEAVING = b": this server is leaving: connect again with the last id to go on\n\n"
+AWAY = b": the database does not answer: connect again with the last id to go on\n\n"
 
 
 class Feed:
@@ -188,6 +190,27 @@ class Feeds:
         self._closed = True
         for feed in list(self._feeds.values()):
             feed.close()
+
+
+class EventStream(Streamed):
+    """Tells a caller about their workspace; what has to be refused is refused before the first byte."""
+
+    media_type = "text/event-stream"
+
+    def __init__(self, feeds: Feeds, caller: Caller, tell: Callable[[Feed], AsyncGenerator[bytes]]) -> None:
+        async def make(write: Write) -> None:
+            async with feeds.listen(caller) as feed:
+                await write(b"")  # the answer starts, whether there is anything to tell or not
+                try:
+                    async with contextlib.aclosing(tell(feed)) as pieces:
+                        async for piece in pieces:
+                            await write(piece)
+                except DatabaseUnavailable:
+                    await write(AWAY)
+
+        # proxies are told not to collect pieces before they pass them on
+        headers = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
+        super().__init__(make, headers, self.media_type, feeds.patience)
 
 
 async def told(

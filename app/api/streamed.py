@@ -5,9 +5,11 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
 
+import structlog
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
+log = structlog.get_logger()
 #: Seconds in which a reader must take the next piece; each holds a connection to the database.
 PATIENCE = 60.0
 
@@ -17,10 +19,10 @@ Write = Callable[[bytes], Awaitable[None]]
 class Streamed(Response):
     """An answer that `make` writes piece by piece.
 
-    It starts with the first piece, so what fails before is answered as usual. What fails later, and a reader who takes
-    nothing for a minute, ends the answer without its last chunk: half of it never looks like all of it. A reader who
-    goes away ends `make`, which is cancelled once and then waited for: a transaction must be able to roll back, which
-    the cancel scopes of Starlette's own streams keep it from.
+    It starts with the first piece, be it empty, so what fails before is answered as usual. What fails later, and a
+    reader who takes nothing for too long, ends the answer without its last chunk: half of it never looks like all of
+    it. A reader who goes away ends `make`, which is cancelled once and then waited for: a transaction must be able to
+    roll back, which the cancel scopes of Starlette's own streams keep it from.
     """
 
     def __init__(
@@ -60,6 +62,8 @@ class Streamed(Response):
         async def write(piece: bytes) -> None:
             nonlocal has_stalled
             await start()
+            if not piece:
+                return
             try:
                 async with asyncio.timeout(self._patience):
                     await send({"type": "http.response.body", "body": piece, "more_body": True})
@@ -70,9 +74,10 @@ class Streamed(Response):
         try:
             await self._make(write)
         except Exception:
-            if has_stalled:
-                return
-            raise
+            if not has_stalled:
+                raise
+            log.info("answer.reader_too_slow")
+            return
         await start()
         await send({"type": "http.response.body", "body": b"", "more_body": False})
 

@@ -15,7 +15,7 @@ from fastapi.routing import APIRoute
 from starlette.types import Receive, Scope, Send
 
 from app.api.errors import Problem
-from app.api.limits import REMEMBERED, Buckets
+from app.api.limits import Strangers
 from app.api.mailroom import Mailroom
 from app.db import deliveries
 from app.db.deliveries import Delivery
@@ -37,8 +37,7 @@ class Door:
 
     def __init__(self, runtime: Runtime) -> None:
         self._fingerprint = runtime.vault.address
-        self._failures = Buckets(runtime.settings.wrong_keys_per_minute, lambda: runtime.clock.now().timestamp())
-        self._good: set[bytes] = set()
+        self._strangers = Strangers(runtime.settings.wrong_keys_per_minute, lambda: runtime.clock.now().timestamp())
 
         async def store(rows: Any) -> Any:
             return await runtime.db.retrying(lambda: deliveries.store(runtime.db, rows, timeout=STATEMENT_SECONDS))
@@ -48,26 +47,17 @@ class Door:
     async def take(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Keeps one delivery and acknowledges it."""
         secret, headers = _presented(scope)
-        client = scope["client"][0] if scope.get("client") else ""
         if secret is None:
             raise Problem(401, REFUSAL)
         hashed = webhook_hash(secret)
-        # a secret that was good before is not kept out by somebody else's failures behind the same address
-        if hashed not in self._good and (wait := self._failures.wait(client)):
-            seconds = max(1, int(wait + 0.999))
-            sentence = f"Too many deliveries with a wrong secret came from here: try again in {seconds} s."
-            raise Problem(429, sentence, headers={"Retry-After": str(seconds)})
+        self._strangers.check(scope, hashed, "Too many deliveries with a wrong secret came from here")
         body = await _body(receive)
         if body is None:
             return
         stored = await self.mailroom.put(self._delivery(body, hashed, scope["path_params"]["campaign_id"], headers))
+        self._strangers.note(scope, hashed, is_good=stored is not None)
         if stored is None:
-            self._good.discard(hashed)
-            self._failures.take(client)
             raise Problem(401, REFUSAL)
-        if len(self._good) >= REMEMBERED:
-            self._good.clear()
-        self._good.add(hashed)
         content = b'{"delivery":"%s","duplicate":%s}' % (
             str(stored.id).encode(),
             b"false" if stored.is_new else b"true",

@@ -43,8 +43,7 @@ def render(command: Command) -> dict[Path, str]:
 
 def openapi() -> str:
     """Returns the OpenAPI document, the same bytes for the same code."""
-    document = application.build().openapi()
-    return orjson.dumps(document, option=orjson.OPT_INDENT_2 | orjson.OPT_SORT_KEYS).decode() + "\n"
+    return orjson.dumps(application.document(), option=orjson.OPT_INDENT_2 | orjson.OPT_SORT_KEYS).decode() + "\n"
 
 
 def filled(readme: str, command: Command) -> str:

@@ -35,6 +35,7 @@ class Listener:
         self._pieces: asyncio.Queue[bytes | None] = asyncio.Queue(maxsize=1)
         self._left = asyncio.Event()
         self._started = asyncio.Event()
+        self._is_asked = False
         self._rest = b""
         split = urlsplit(path)
         scope = {
@@ -52,13 +53,9 @@ class Listener:
             self._started.set()
 
     async def _receive(self) -> dict[str, Any]:
-        if not self._started.is_set() and not self._left.is_set():
-            # the request's body is read once, before the answer begins
-            self._receive = self._wait  # type: ignore[method-assign]
+        if not self._is_asked:
+            self._is_asked = True
             return {"type": "http.request", "body": b"", "more_body": False}
-        return await self._wait()
-
-    async def _wait(self) -> dict[str, Any]:
         await self._left.wait()
         return {"type": "http.disconnect"}
 

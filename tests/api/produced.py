@@ -99,7 +99,7 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
     if hasattr(config, "workeroutput"):
         config.workeroutput[_KEY] = sorted(map(list, seen))
     elif session.exitstatus == pytest.ExitCode.OK and is_whole(config):
-        from app.api.openapi import document
+        from app.api.application import document
 
         config.stash[_LACKING] = found = list(lacking(document(), seen))
         if found:

@@ -12,7 +12,7 @@ import httpx
 import pytest
 from fastapi import FastAPI
 
-from app.api.openapi import document
+from app.api.application import document
 from app.db.session import Tenant
 from app.main import create_app
 from tests.api.conftest import ROLES, Clients, browser

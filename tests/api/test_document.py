@@ -17,7 +17,7 @@ from fastapi.routing import APIRoute
 from pydantic import AwareDatetime, TypeAdapter, ValidationError
 
 from app.api import application
-from app.api.openapi import document
+from app.api.application import document
 from app.api.schemas.shape import Body
 
 DOCUMENT = document()

@@ -10,7 +10,7 @@ import httpx
 import jsonschema_rs
 import pytest
 
-from app.api.openapi import document
+from app.api.application import document
 from app.db import reviews
 from app.db.reviews import KINDS, Kind
 from tests.api.conftest import Clients

@@ -14,6 +14,7 @@ from app.api.routes.stats import lead_stats
 from app.db import reviews, runs, stats
 from app.db.ids import new_id
 from app.db.session import Tenant
+from app.sync.tidy import tidy
 from tests.api.conftest import Clients
 
 MADE: list[tuple[str, str | None, str | None, str, bool | None]] = [
@@ -140,7 +141,7 @@ async def test_folding_leaves_one_row_per_value_and_nothing_of_values_that_are_g
     async with team.runtime.db.transaction(team.tenant) as tx:
         before = await stats.of_leads(tx)
 
-    await team.app.state.gatekeeper.forget_old()
+    await tidy(team.runtime.db)
 
     async with team.runtime.db.transaction(team.tenant) as tx:
         after, rows = await stats.of_leads(tx), await tx.all("SELECT by, value FROM lead_count")

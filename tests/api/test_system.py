@@ -10,7 +10,7 @@ import httpx
 import orjson
 from fastapi import FastAPI
 
-from app.api.openapi import document
+from app.api.application import document
 from app.domain import policy
 from app.main import create_app
 from tests.api.conftest import Clients, browser
@@ -83,7 +83,7 @@ async def test_a_lead_shows_every_field_of_the_policy_as_documented(member: http
 
 
 def test_the_document_is_the_same_in_every_process() -> None:
-    script = "import orjson; from app.api.openapi import document; print(orjson.dumps(document()).decode())"
+    script = "import orjson; from app.api.application import document; print(orjson.dumps(document()).decode())"
 
     other = subprocess.run([sys.executable, "-c", script], capture_output=True, check=True, env={"PYTHONHASHSEED": "7"})
 

@@ -22,6 +22,7 @@ from app.db.session import DatabaseUnavailable
 from app.main import create_app
 from app.runtime import Runtime
 from app.sandbox.instantly import InstantlySandbox
+from app.sync.tidy import tidy
 from app.vault import new_webhook_secret, webhook_hash
 from tests.api.conftest import Clients, browser
 
@@ -412,7 +413,7 @@ async def test_old_bodies_are_forgotten_with_everything_else_that_expires(team: 
         await deliveries.settle(tx, [Outcome(old, "ignored")])
         await tx.run("UPDATE webhook_delivery SET received_at = $1", tx.now - timedelta(days=91))
 
-    await team.app.state.gatekeeper.forget_old()
+    await tidy(team.runtime.db)
 
     assert {row["id"]: row["body"] for row in await kept(team)} == {old: None, waits: b'{"n":2}'}
 

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import orjson
 
-from app.api.openapi import document
+from app.api.application import document
 from app.db import keys, workspaces
 from app.db.session import Tenant
 from app.lab.servers import serving

@@ -13,7 +13,7 @@ from app.api import live, running
 from app.api.deps import READ, READ_RUNS, WORKERS, Current, Running, known
 from app.api.describe import refuses
 from app.api.errors import Problem
-from app.api.streaming import EventStream
+from app.api.live import EventStream
 from app.api.strict import StrictRoute
 from app.db import runs
 from app.db.events import KINDS, Kind

@@ -20,7 +20,7 @@ import orjson
 import pytest
 from starlette.types import Message, Receive, Scope, Send
 
-from app.api.openapi import document
+from app.api.application import document
 from app.db import keys, workspaces
 from app.db.session import Tenant
 from app.lab.servers import serving
