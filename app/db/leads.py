@@ -96,10 +96,11 @@ async def existing(tx: Tx, ids: Iterable[UUID]) -> dict[UUID, UUID]:
     return {row["named"]: row["id"] for row in rows}
 
 
-async def changed_in(tx: Tx, xid: int) -> list[UUID]:
-    """Returns the leads that a transaction changed."""
+async def changed_by_this(tx: Tx) -> list[UUID]:
+    """Returns the leads that this very transaction changed."""
     rows = await tx.all(
-        "SELECT id FROM lead WHERE workspace_id = $1 AND changed_xid = $2 ORDER BY id", tx.workspace_id, xid
+        "SELECT id FROM lead WHERE workspace_id = $1 AND changed_xid = pg_current_xact_id()::text::bigint ORDER BY id",
+        tx.workspace_id,
     )
     return [row["id"] for row in rows]
 

@@ -53,7 +53,7 @@ async def backfill(job: Job) -> None:
         every = await campaigns.to_analyse(tx, job.id, moved_before=tx.now, before=tx.now)
         today = tx.now.date()
     try:
-        await _read(job, source, every, today, job.days)
+        await _read(job, source, every, today, job.options["days"])
     except Refused as exc:
         # a key that may not do this may still read leads
         raise Rejected(str(exc)) from exc

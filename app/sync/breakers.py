@@ -31,6 +31,8 @@ class NotInQuarantine(LeadkeeperError):
 
 async def check_clears(tx: Tx, job: Job) -> None:
     """Finds the fields whose clears wait; opens and closes the items that say so."""
+    decided = {*job.options.get("allowed_clears", ()), *job.options.get("refused_clears", ())}
+    job.held_clears = frozenset()
     known = {item["field"] for item in await reviews.of_connection(tx, "quarantine", job.id) if item["field"]}
     waiting = await link_work.clears_waiting(tx, job.id, known)
     if not waiting and not known:
@@ -40,7 +42,7 @@ async def check_clears(tx: Tx, job: Job) -> None:
     for field, records in waiting.items():
         limit = job.connection.thresholds.get(f"mass_clear.{field}", job.connection.thresholds.get("mass_clear"))
         limit = max(MASS, int(total * MASS_SHARE)) if limit is None else limit
-        if records > limit and field not in job.allowed_clears | job.refused_clears:
+        if records > limit and field not in decided:
             held.add(field)
             evidence = {
                 "what": CLEAR,
@@ -58,12 +60,13 @@ async def check_clears(tx: Tx, job: Job) -> None:
 
 def hold_back(stored: Sequence[StoredLink], job: Job) -> None:
     """Lets links say nothing about fields whose clears wait, and refuses the clears a person rejected."""
+    refused = frozenset(job.options.get("refused_clears", ()))
     for found in stored:
         link = found.link
-        for name in (job.held_clears | job.refused_clears) & set(link.observed):
+        for name in (job.held_clears | refused) & set(link.observed):
             if not is_empty(link.observed[name]) or is_empty(link.base_remote.get(name)):
                 continue
-            if name in job.refused_clears:
+            if name in refused:
                 link.put(name, replace(link.cell(name), state=State.PENDING, remote=link.observed[name]))
             else:
                 link.observed = {key: raw for key, raw in link.observed.items() if key != name}

@@ -67,8 +67,7 @@ async def look(job: Job, source: CampaignSource) -> None:
         now = tx.now
     for campaign in gone:
         missing, _ = await _missing(job, campaign, now, ())
-        async with job.db.transaction(job.tenant) as tx:
-            await job.lease.fence(tx)
+        async with job.fenced() as tx:
             await sweep.end(tx, job, missing)
             await campaigns.scanned(tx, job.id, campaign, now)
 

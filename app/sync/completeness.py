@@ -50,8 +50,7 @@ async def look(job: Job) -> None:
     source = job.adapter.hooks
     if source is None or source.target is None:
         return
-    async with job.db.transaction(job.tenant) as tx:
-        await job.lease.fence(tx)
+    async with job.fenced() as tx:
         if not await watches.claim(tx, job.connection.account_id, "log", EVERY):
             return
         today = tx.now.astimezone(UTC).date()
@@ -126,8 +125,7 @@ async def _keep(job: Job, attempts: Sequence[Logged], day: date) -> None:
     stored = [one for one in await deliveries.store(job.db, rows) if one is not None]
     if not stored:
         return
-    async with job.db.transaction(job.tenant) as tx:
-        await job.lease.fence(tx)
+    async with job.fenced() as tx:
         await watches.note_logged(tx, job.connection.account_id, [one.id for one in stored], day)
         job.count("deliveries_recovered", await deliveries.own(tx, [one.id for one in stored if one.is_new]))
         await job.progress(tx, "completeness", done=len(attempts))
@@ -150,8 +148,7 @@ async def _close(job: Job, day: date, total: int, failed: int, before: LogDay | 
     begin, end = _bounds(day)
     kept = before if found is None else None
     lost = found.lost if found else []
-    async with job.db.transaction(job.tenant) as tx:
-        await job.lease.fence(tx)
+    async with job.fenced() as tx:
         for gap in found.logged.values() if found else ():
             await watches.gap_is_logged(tx, gap)
         await watches.put_log_day(
@@ -172,8 +169,7 @@ async def _close(job: Job, day: date, total: int, failed: int, before: LogDay | 
 
 async def _close_unread(job: Job, days: Sequence[date], error: str) -> None:
     log.warning("completeness.failed", connection_id=str(job.id), error=error)
-    async with job.db.transaction(job.tenant) as tx:
-        await job.lease.fence(tx)
+    async with job.fenced() as tx:
         for day in days:
             nothing = LogDay(
                 account_id=job.connection.account_id, day=day, total=0, failed=0, lost=0, lost_from=None, lost_to=None,

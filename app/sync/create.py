@@ -73,8 +73,7 @@ async def _adopt(job: Job, pairs: Sequence[tuple[StoredLink, Record]], started: 
     """Ties leads to records that were there already, by first contact; the plan to create them is dropped."""
     if not pairs:
         return
-    async with job.db.transaction(job.tenant) as tx:
-        await job.lease.fence(tx)
+    async with job.fenced() as tx:
         observations = [job.adapter.observe(record) for _, record in pairs]
         await link_work.adopt(tx, job.id, [(UUID(s.link.id), o) for (s, _), o in zip(pairs, observations, strict=True)])
         await links.observe(tx, job.id, observations, at=started, mapping_version=job.connection.mapping_version)
@@ -84,8 +83,7 @@ async def _adopt(job: Job, pairs: Sequence[tuple[StoredLink, Record]], started: 
 
 async def _create(job: Job, chunk: Sequence[Work]) -> None:
     column = job.connection.table.pseudo[CRM_ID].column if CRM_ID in job.connection.table.pseudo else None
-    async with job.db.transaction(job.tenant) as tx:
-        await job.lease.fence(tx)
+    async with job.fenced() as tx:
         batch = await reconcile.gather(tx, job, [lead_id for _, lead_id in chunk if lead_id], await job.views(tx))
         ready = []
         for stored, lead in batch.find(dict(chunk)):

@@ -30,28 +30,20 @@ async def erase_there(job: Job) -> None:
 
 
 async def _delete(job: Job, remote_ids: Sequence[str]) -> None:
-    async def guard() -> None:
-        await job.lease.ensure(job.lease.write_seconds * 1.25)
-        # whoever takes a campaign from this workspace takes the lease as well
-        async with job.db.transaction(job.tenant) as tx:
-            await job.lease.fence(tx)
-
     try:
-        await job.adapter.provider.delete(remote_ids, guard)
+        await job.adapter.provider.delete(remote_ids, job.may_write)
     except (Rejected, Refused, Uncertain) as exc:
         if isinstance(exc, Rejected) and len(remote_ids) > 1:
             for remote_id in remote_ids:
                 await _delete(job, [remote_id])
             return
-        async with job.db.transaction(job.tenant) as tx:
-            await job.lease.fence(tx)
+        async with job.fenced() as tx:
             await erasure.put_off_there(tx, job.id, remote_ids, tx.now + timedelta(seconds=AGAIN))
             for remote_id in remote_ids:
                 evidence = {"record": remote_id, "why": f"{WHY}: {exc}"}
                 await reviews.put(tx, "erased", evidence, connection_id=job.id, field=remote_id)
     else:
-        async with job.db.transaction(job.tenant) as tx:
-            await job.lease.fence(tx)
+        async with job.fenced() as tx:
             await erasure.forget_there(tx, job.id, remote_ids)
             for remote_id in remote_ids:
                 await reviews.close_all(tx, "erased", job.id, field=remote_id, why="the record was deleted there")

@@ -46,8 +46,7 @@ async def watch(job: Job) -> None:
     if source is None:
         return
     account_id = job.connection.account_id
-    async with job.db.transaction(job.tenant) as tx:
-        await job.lease.fence(tx)
+    async with job.fenced() as tx:
         is_due = await watches.claim(tx, account_id, "hook", EVERY)
         if source.target is None:
             if is_due:
@@ -58,45 +57,37 @@ async def watch(job: Job) -> None:
             await _look_after(job, source)
         except ProviderError as exc:
             log.warning("hook.failed", connection_id=str(job.id), error=str(exc))
-            async with job.db.transaction(job.tenant) as tx:
-                await job.lease.fence(tx)
+            async with job.fenced() as tx:
                 state = "refused" if isinstance(exc, Refused) else None
                 await watches.note_hook(tx, account_id, str(exc), state=state)
-    async with job.db.transaction(job.tenant) as tx:
-        await job.lease.fence(tx)
+    async with job.fenced() as tx:
         await _follow(tx, job)
 
 
 async def _look_after(job: Job, source: HookSource) -> None:
     """Registers the hook, or mends and resumes the one there is; what is found is noted before anything is done."""
-
-    async def guard() -> None:
-        await job.lease.ensure(job.lease.write_seconds * 1.25)
-
     first, *others = [*await source.hooks(), None]
     if first is None:
         await _note_gap(job, None, REMOVED, only_if_known=True)
-        await source.create(guard)
+        await source.create(job.may_write)
     else:
         if not first.is_active:
             await _note_gap(job, first.failed_at, DISABLED)
         if not first.is_right:
-            await source.mend(first.id, guard)
+            await source.mend(first.id, job.may_write)
         if not first.is_active:
-            await source.resume(first.id, guard)
+            await source.resume(first.id, job.may_write)
     for other in others:
         if other is not None:
             # two looks at the same time, or an answer that was lost: each event would come twice
-            await source.delete(other.id, guard)
-    async with job.db.transaction(job.tenant) as tx:
-        await job.lease.fence(tx)
+            await source.delete(other.id, job.may_write)
+    async with job.fenced() as tx:
         await watches.hook_is_active(tx, job.connection.account_id)
 
 
 async def _note_gap(job: Job, began_at: datetime | None, why: str, *, only_if_known: bool = False) -> None:
     account_id = job.connection.account_id
-    async with job.db.transaction(job.tenant) as tx:
-        await job.lease.fence(tx)
+    async with job.fenced() as tx:
         known = (await watches.of(tx, [account_id]))[account_id]
         if only_if_known and known.hook_since is None:
             return

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from uuid import UUID
@@ -67,7 +68,7 @@ class Job:
     adapter: Adapter
     lease: Lease
     run_id: UUID | None = None
-    #: what the run was told
+    #: what a person decided for this run, or asked it for
     options: Mapping[str, JSON] = field(default_factory=dict)
     counters: Counter[str] = field(default_factory=Counter)
     stage: str = ""
@@ -76,30 +77,35 @@ class Job:
     began: datetime | None = None
     #: the turn is over: the connection has stopped, or must be opened anew
     ended: bool = False
-    #: fields whose mass clear waits, was approved, was rejected
+    #: fields whose mass clear waits for a person
     held_clears: frozenset[str] = frozenset()
-    allowed_clears: frozenset[str] = frozenset()
-    refused_clears: frozenset[str] = frozenset()
-    #: how many records may be gone, because a person said so, and whether their leads stay
-    allowed_deletes: int = 0
-    keep_leads: bool = False
-    #: how far back statistics are read on request
-    days: int = 0
-
-    def take(self, options: Mapping[str, JSON]) -> None:
-        """Takes what a person decided for this run."""
-        self.options = options
-        self.held_clears = frozenset()
-        self.allowed_clears = frozenset(options.get("allowed_clears", ()))
-        self.refused_clears = frozenset(options.get("refused_clears", ()))
-        self.allowed_deletes = int(options.get("allowed_deletes", 0))
-        self.keep_leads = bool(options.get("keep_leads", False))
-        self.days = int(options.get("days", 0))
 
     @property
     def id(self) -> UUID:
         """The connection's id."""
         return self.connection.id
+
+    @contextlib.asynccontextmanager
+    async def fenced(self) -> AsyncIterator[Tx]:
+        """Opens a transaction, and keeps anybody from taking the connection over until it ends.
+
+        Raises:
+            LeaseLost: somebody has.
+        """
+        async with self.db.transaction(self.tenant) as tx:
+            await self.lease.fence(tx)
+            yield tx
+
+    async def outlast_a_write(self) -> datetime:
+        """Makes sure that the lease outlasts a write that leaves now; returns the time now."""
+        return await self.lease.ensure(self.lease.write_seconds * 1.25)
+
+    async def may_write(self) -> None:
+        """Is the guard of a write; raises `LeaseLost` where the connection was taken over meanwhile."""
+        await self.outlast_a_write()
+        # whoever takes a campaign from this workspace takes the lease as well
+        async with self.fenced():
+            pass
 
     def count(self, name: str, by: int = 1) -> None:
         """Adds to a counter of the run."""

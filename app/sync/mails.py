@@ -30,8 +30,7 @@ async def poll(job: Job) -> None:
     if job.adapter.mails is None:
         return
     account_id = job.connection.account_id
-    async with job.db.transaction(job.tenant) as tx:
-        await job.lease.fence(tx)
+    async with job.fenced() as tx:
         if not await watches.claim(tx, account_id, "mails", EVERY):
             return
         known = (await watches.of(tx, [account_id]))[account_id]
@@ -46,13 +45,11 @@ async def poll(job: Job) -> None:
             continue
         except ProviderError as exc:
             log.warning("mails.failed", connection_id=str(job.id), error=str(exc))
-            async with job.db.transaction(job.tenant) as tx:
-                await job.lease.fence(tx)
+            async with job.fenced() as tx:
                 await watches.note_mails(tx, account_id, str(exc))
             return
         await _keep(job, page)
-        async with job.db.transaction(job.tenant) as tx:
-            await job.lease.fence(tx)
+        async with job.fenced() as tx:
             began = position["began"] or (page.server_time or tx.now).isoformat()
             if page.next is None:
                 await watches.move_mails(tx, account_id, datetime.fromisoformat(began), None)

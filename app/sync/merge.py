@@ -23,7 +23,7 @@ from app.domain.policy import Source
 from app.domain.survivorship import Decision, Side
 from app.domain.values import JSON
 from app.errors import LeadkeeperError
-from app.sync.edit import FieldProblem, Gone, InvalidFields, Merged, NotFound, StaleVersion
+from app.sync.edit import FieldProblem, InvalidFields, present
 from app.sync.job import instant
 from app.sync.past import MERGED_FROM
 from app.sync.place import note_second
@@ -66,9 +66,8 @@ async def merge(
     """
     _check(lead_id, other_id, choices)
     stored = await leads.lock(tx, [lead_id, other_id])
-    survivor, other = _there(stored, lead_id), _there(stored, other_id)
-    if version is not None and version != survivor.version:
-        raise StaleVersion(survivor.version)
+    survivor = present(lead_id, stored.get(lead_id), version)
+    other = present(other_id, stored.get(other_id), None)
     decisions = survivorship.decide(survivor, other, choices)
     after, actions = survivorship.merged(survivor, other, decisions, instant(tx.now))
     known = {c.id: c for c in await connections.every(tx)}
@@ -96,17 +95,6 @@ def _check(lead_id: UUID, other_id: UUID, choices: Mapping[str, Side]) -> None:
     ]
     if problems:
         raise InvalidFields(problems)
-
-
-def _there(stored: Mapping[UUID, leads.Stored], lead_id: UUID) -> Lead:
-    found = stored.get(lead_id)
-    if found is None:
-        raise NotFound(lead_id)
-    if found.merged_into is not None:
-        raise Merged(lead_id, found.merged_into)
-    if found.lead.deleted:
-        raise Gone(lead_id)
-    return found.lead
 
 
 def _rivals(found: Iterable[StoredLink], survivor: UUID, two_way: Iterable[UUID]) -> list[StoredLink]:
@@ -167,9 +155,7 @@ async def unmerge(tx: Tx, lead_id: UUID, other_id: UUID | None, *, actor: str, v
     """
     merge = await merges.find(tx, lead_id, other_id)
     stored = await leads.lock(tx, [lead_id] if merge is None else [lead_id, merge.loser_id])
-    now = _there(stored, lead_id)
-    if version is not None and version != now.version:
-        raise StaleVersion(now.version)
+    now = present(lead_id, stored.get(lead_id), version)
     # looked for again under the lock: somebody may have undone it meanwhile
     merge = None if merge is None else await merges.find(tx, lead_id, merge.loser_id)
     if merge is None:

@@ -131,7 +131,7 @@ async def send(job: Job, outgoing: Sequence[Outgoing], call: Call, read_at: date
     started = await job.db.now()
 
     async def guard() -> None:
-        now = await job.lease.ensure(job.lease.write_seconds * 1.25)
+        now = await job.outlast_a_write()
         if now - read_at > timedelta(seconds=FRESH_SECONDS):
             raise StaleRead
 
@@ -183,8 +183,7 @@ def _is_culprit(mapped: Mapped, encoded: JSON, exc: Rejected) -> bool:
 async def _confirm(job: Job, outgoing: Sequence[Outgoing], records: Sequence[Record], started: datetime) -> None:
     """Makes the answer the new base of the fields sent; everything else in it is an ordinary observation."""
     observations = [job.adapter.observe(record) for record in records]
-    async with job.db.transaction(job.tenant) as tx:
-        await job.lease.fence(tx)
+    async with job.fenced() as tx:
         # before the links themselves are written: whoever locks a lead first waits for nobody who has its links
         await reconcile.lock_leads_of(tx, _ids(outgoing))
         for out, seen in zip(outgoing, observations, strict=True):
@@ -224,8 +223,7 @@ async def _give_up(
     job: Job, outgoing: Sequence[Outgoing], outcome: str, error: str | None, fields: Set[str] | None = None
 ) -> None:
     """The write did not happen, or nobody knows: its values (or some `fields` of it) wait for a new look."""
-    async with job.db.transaction(job.tenant) as tx:
-        await job.lease.fence(tx)
+    async with job.fenced() as tx:
         for out, stored in await _locked(tx, job, outgoing):
             for name in out.fields:
                 cell = stored.link.cell(name)

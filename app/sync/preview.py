@@ -70,9 +70,8 @@ async def plan(job: Job) -> dict[str, JSON]:
                 adapter=job.adapter,
                 lease=job.lease,
             )
-            since = await tx.value("SELECT pg_current_xact_id()::text::bigint")
             await reconcile.reconcile(trial)
-            await reconcile.look_at_own_changes(trial, since)
+            await reconcile.look_at_own_changes(trial)
             found = await _summary(tx, trial)
             raise _Undo
     return found
@@ -134,8 +133,7 @@ def _digest(here: Sequence[Any], there: Sequence[Any], creates: int) -> str:
 async def propose(job: Job) -> None:
     """Stores the connection's plan as an open item, to be approved."""
     found = await plan(job)
-    async with job.db.transaction(job.tenant) as tx:
-        await job.lease.fence(tx)
+    async with job.fenced() as tx:
         await reviews.put(tx, "plan", found, connection_id=job.id)
 
 

@@ -63,8 +63,7 @@ async def _begin(job: Job, state: StreamState, mode: Mode) -> tuple[StreamState,
     source = job.adapter.campaigns
     if source is not None:
         await campaigns.look(job, source)
-    async with job.db.transaction(job.tenant) as tx:
-        await job.lease.fence(tx)
+    async with job.fenced() as tx:
         if source is not None:
             position = source.scan(await campaigns.due(tx, job, everything=mode == "full"))
         else:

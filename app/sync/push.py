@@ -45,8 +45,7 @@ async def _read_again(job: Job, due: Sequence[Work]) -> datetime:
     shown = {record.key for record in records}
     seen = [UUID(s.link.id) for s in stored if s.link.key in shown]
     unseen = [UUID(s.link.id) for s in stored if s.link.key not in shown]
-    async with job.db.transaction(job.tenant) as tx:
-        await job.lease.fence(tx)
+    async with job.fenced() as tx:
         observations = [job.adapter.observe(record) for record in records]
         await links.observe(tx, job.id, observations, at=started, mapping_version=job.connection.mapping_version)
         await link_work.looked_at(tx, seen, started)
@@ -58,8 +57,7 @@ async def _read_again(job: Job, due: Sequence[Work]) -> datetime:
 
 
 async def _write(job: Job, chunk: Sequence[Work], read_at: datetime) -> None:
-    async with job.db.transaction(job.tenant) as tx:
-        await job.lease.fence(tx)
+    async with job.fenced() as tx:
         views = await job.views(tx)
         batch = await reconcile.gather(tx, job, [lead_id for _, lead_id in chunk if lead_id], views)
         ready: list[Outgoing] = []

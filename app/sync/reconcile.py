@@ -84,16 +84,14 @@ async def run_batch(job: Job, work: Sequence[Work]) -> None:
             return
         link_id, _ = work[0]
         log.exception("link.failed", link_id=str(link_id), connection_id=str(job.id))
-        async with job.db.transaction(job.tenant) as tx:
-            await job.lease.fence(tx)
+        async with job.fenced() as tx:
             error = f"This record could not be reconciled ({type(exc).__name__}): see the log."
             await link_work.park(tx, [link_id], error)
         job.count("failed")
 
 
 async def _batch(job: Job, work: Sequence[Work]) -> None:
-    async with job.db.transaction(job.tenant) as tx:
-        await job.lease.fence(tx)
+    async with job.fenced() as tx:
         views = await job.views(tx)
         # a merge may have moved them since they were found
         work = await link_work.whose(tx, [link_id for link_id, _ in work])
@@ -326,8 +324,7 @@ async def _changed_here(job: Job) -> None:
     xid, after, finished = job.connection.lead_xid, None, False
     creates = not job.connection.create_policy.get("never")
     while not finished:
-        async with job.db.transaction(job.tenant) as tx:
-            await job.lease.fence(tx)
+        async with job.fenced() as tx:
             ids, xid, finished = await leads.changed_since(tx, job.id, xid, after, BATCH, creates=creates)
             after = ids[-1] if ids else after
             if ids:
@@ -337,12 +334,12 @@ async def _changed_here(job: Job) -> None:
     job.connection = connections.with_cursor(job.connection, xid)
 
 
-async def look_at_own_changes(job: Job, xid: int) -> None:
+async def look_at_own_changes(job: Job) -> None:
     """Goes through the leads this very transaction changed, which `_changed_here` cannot see yet (for a preview)."""
     if not job.connection.pushes:
         return
     async with job.db.transaction(job.tenant) as tx:
-        ids = await leads.changed_in(tx, xid)
+        ids = await leads.changed_by_this(tx)
         for start in range(0, len(ids), BATCH):
             await _learn(tx, job, ids[start : start + BATCH])
 

@@ -14,14 +14,15 @@ from contextlib import AbstractAsyncContextManager
 from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
+from uuid import UUID
 
 import structlog
 
 from app.db import connections, link_work, links, requests, runs
 from app.db.connections import Lease, LeaseLost, Stored
-from app.db.session import Database, DatabaseUnavailable, Tenant
+from app.db.session import Database, DatabaseUnavailable, Tenant, Tx
 from app.domain.policy import COUNTERS
-from app.providers.base import ProviderError, RateLimited, Refused, Rejected
+from app.providers.base import Mode, ProviderError, RateLimited, Refused, Rejected
 from app.sync import (
     analytics,
     completeness,
@@ -65,7 +66,7 @@ async def turn(db: Database, lease: Lease, open_adapter: OpenAdapter, *, heartbe
     await lease.release(next_run_at)
 
 
-async def _queue_scheduled(tx: Any, connection: Stored) -> None:
+async def _queue_scheduled(tx: Tx, connection: Stored) -> None:
     """Turns the schedule, or what was changed here, into a run, unless one waits already."""
     if connection.state not in ("active", "new") or await runs.open_for(tx, connection.id) is not None:
         return
@@ -90,8 +91,7 @@ async def _work(db: Database, lease: Lease, connection: Stored, open_adapter: Op
 
 
 async def _next_run(job: Job) -> Any:
-    async with job.db.transaction(job.tenant) as tx:
-        await job.lease.fence(tx)
+    async with job.fenced() as tx:
         run = await runs.open_for(tx, job.id)
         if run is not None:
             await runs.start(tx, run["id"])
@@ -100,8 +100,7 @@ async def _next_run(job: Job) -> Any:
 
 async def _one_run(job: Job, run: Any) -> datetime | None:
     """Executes one run and closes it in the ledger, whatever happens."""
-    job.run_id, job.stage = run["id"], ""
-    job.take(run["options"])
+    job.run_id, job.options, job.stage = run["id"], run["options"], ""
     job.counters.clear()
     job.counters.update(run["counters"])
     log.info("run.started", run_id=str(job.run_id), kind=run["kind"], connection_id=str(job.id))
@@ -117,8 +116,7 @@ async def _one_run(job: Job, run: Any) -> datetime | None:
         return await _failed(job.db, job.lease, job, exc)
     finally:
         finished, job.run_id = job.run_id, None
-    async with job.db.transaction(job.tenant) as tx:
-        await job.lease.fence(tx)
+    async with job.fenced() as tx:
         await runs.finish(tx, finished, "done", job.counters)
         await connections.recovered(tx, job.id)
         if run["kind"] in ("to_remote", "analytics", completeness.KIND):
@@ -133,8 +131,7 @@ async def _lost_column(job: Job, exc: Rejected) -> bool:
         return False
     name = every[exc.column]
     reason = f"The column {name!r} is no longer in the table: add it again, or change the mapping. The rest goes on."
-    async with job.db.transaction(job.tenant) as tx:
-        await job.lease.fence(tx)
+    async with job.fenced() as tx:
         missing = [*job.connection.config.get("missing_columns", []), exc.column]
         config = job.connection.config | {"missing_columns": missing}
         await connections.change(tx, job.id, config=config, reason=reason)
@@ -158,11 +155,8 @@ async def _failed(db: Database, lease: Lease, job: Job | None, exc: Exception) -
             if job is not None:
                 job.ended = True
             return None
-        await connections.change(tx, lease.connection_id, reason=str(exc))
-        until = tx.now + timedelta(seconds=exc.retry_after if isinstance(exc, RateLimited) else RETRY)
-        await link_work.put_off(tx, lease.connection_id, until)
-        await requests.put_off(tx, lease.connection_id, until)
-        return until
+        seconds = exc.retry_after if isinstance(exc, RateLimited) else RETRY
+        return await _put_off(tx, lease.connection_id, str(exc), seconds)
 
 
 async def broke(db: Database, lease: Lease, exc: Exception) -> None:
@@ -174,40 +168,42 @@ async def broke(db: Database, lease: Lease, exc: Exception) -> None:
         if run is not None:
             # one that was not begun yet as well: it would be taken up again at once
             await runs.finish(tx, run["id"], "failed", run["counters"], error)
-        await connections.change(tx, lease.connection_id, reason=error)
-        until = tx.now + timedelta(seconds=RETRY)
-        await link_work.put_off(tx, lease.connection_id, until)
-        await requests.put_off(tx, lease.connection_id, until)
+        until = await _put_off(tx, lease.connection_id, error, RETRY)
     await lease.release(until)
+
+
+async def _put_off(tx: Tx, connection_id: UUID, reason: str, seconds: float) -> datetime:
+    """Lets all work of a connection wait, and says why; returns until when."""
+    until = tx.now + timedelta(seconds=seconds)
+    await connections.change(tx, connection_id, reason=reason)
+    await link_work.put_off(tx, connection_id, until)
+    await requests.put_off(tx, connection_id, until)
+    return until
 
 
 async def delta(job: Job) -> None:
     """Reads what changed, reconciles both ways, writes what is missing there."""
+    await _read_and_write(job, "delta")
+
+
+async def full(job: Job) -> None:
+    """Reads everything, so that what a delta cannot show is found too; it never wipes anything."""
+    await _read_and_write(job, "full")
+
+
+async def _read_and_write(job: Job, mode: Mode) -> None:
     if job.connection.state == "new":
         await _first(job)
         return
     await hooks.watch(job)
-    mode = await pull.pull(job, "delta")
+    mode = await pull.pull(job, mode)
     if mode == "full" and job.connection.pushes:
         await sweep.sweep(job)
     elif job.connection.pushes and await sweep.is_due(job):
         began = await sweep.list_ids(job)
         if began is not None:
             await sweep.sweep(job, began)
-    await _both_ways(job)
-    await _catch_up(job)
-
-
-async def full(job: Job) -> None:
-    """Reads everything, so that what a delta cannot show is found too; it never wipes anything."""
-    if job.connection.state == "new":
-        await _first(job)
-        return
-    await hooks.watch(job)
-    await pull.pull(job, "full")
-    if job.connection.pushes:
-        await sweep.sweep(job)
-    await _both_ways(job)
+    await both_ways(job)
     await _catch_up(job)
 
 
@@ -223,11 +219,6 @@ async def refresh(job: Job) -> None:
 
 def _only_refreshed(seen: links.Observation) -> links.Observation:
     return replace(seen, observed={name: seen.observed[name] for name in REFRESHED if name in seen.observed})
-
-
-async def to_remote(job: Job) -> None:
-    """Writes what changed here; reads only what it is about to write."""
-    await _both_ways(job)
 
 
 async def from_remote(job: Job) -> None:
@@ -248,10 +239,11 @@ async def _first(job: Job) -> None:
             stored = await connections.get(tx, job.id)
         assert stored is not None
         job.connection = stored
-        await _both_ways(job)
+        await both_ways(job)
 
 
-async def _both_ways(job: Job) -> None:
+async def both_ways(job: Job) -> None:
+    """Reconciles, and writes what changed here; reads only what it is about to write."""
     await reconcile.reconcile(job)
     if job.connection.pushes:
         await push.push(job)
@@ -272,7 +264,7 @@ STEPS: dict[str, Callable[[Job], Awaitable[None]]] = {
     "delta": delta,
     "full": full,
     "refresh": refresh,
-    "to_remote": to_remote,
+    "to_remote": both_ways,
     "from_remote": from_remote,
     completeness.KIND: completeness.one_day,
     "analytics": analytics.backfill,

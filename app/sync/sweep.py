@@ -36,8 +36,7 @@ async def list_ids(job: Job) -> datetime | None:
     """Lists every record id; returns when the listing began, or None where it broke off and proves nothing."""
     began: datetime | None = None
     position = job.adapter.provider.start("sweep")
-    async with job.db.transaction(job.tenant) as tx:
-        await job.lease.fence(tx)
+    async with job.fenced() as tx:
         await sweeps.forget(tx, job.id)
         began = tx.now
     while True:
@@ -45,8 +44,7 @@ async def list_ids(job: Job) -> datetime | None:
             page = await job.adapter.provider.page(position)
         except CursorExpired:
             return None
-        async with job.db.transaction(job.tenant) as tx:
-            await job.lease.fence(tx)
+        async with job.fenced() as tx:
             await sweeps.saw(tx, job.id, [record.remote_id for record in page.records])
             await job.progress(tx, "sweep", done=len(page.records))
         if page.next is None:
@@ -65,9 +63,8 @@ async def sweep(job: Job, began: datetime | None = None) -> None:
         total = await sweeps.count_links(tx, job.id)
     gone, _ = await look_up(job, missing)
     threshold = job.connection.thresholds.get("mass_delete", max(MASS, int(total * MASS_SHARE)))
-    async with job.db.transaction(job.tenant) as tx:
-        await job.lease.fence(tx)
-        if len(gone) > max(threshold, job.allowed_deletes):
+    async with job.fenced() as tx:
+        if len(gone) > max(threshold, job.options.get("allowed_deletes", 0)):
             await _quarantine(tx, job, gone, total)
         else:
             await reviews.close_all(tx, "quarantine", job.id, why="the records are there again, or were approved")
@@ -119,7 +116,7 @@ async def end(tx: Tx, job: Job, gone: Sequence[Any]) -> None:
         heirs.setdefault(row["lead_id"], row["id"])
     await link_work.inherit(tx, list(heirs.values()))
     ended = [s.lead for lead_id, s in stored.items() if lead_id not in heirs and not s.lead.deleted]
-    if job.keep_leads:
+    if job.options.get("keep_leads"):
         return
     origin = Origin(job.connection.view.source, str(job.id), instant(tx.now))
     await leads.tombstone(tx, ended, source=origin.source.value, run_id=job.run_id, connection_id=job.id)

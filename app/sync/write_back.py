@@ -85,33 +85,25 @@ async def write_back(job: Job) -> bool:
 
 
 async def _send(job: Job, rows: RowWriter, request: Request) -> None:
-    async with job.db.transaction(job.tenant) as tx:
-        await job.lease.fence(tx)
+    async with job.fenced() as tx:
         # longer than the call can take: until then nobody takes it for lost
         until = tx.now + timedelta(seconds=job.lease.write_seconds + FIRST_LOOK)
         if not await requests.send(tx, request.id, until):
             return
         await job.progress(tx, "write back")
 
-    async def guard() -> None:
-        await job.lease.ensure(job.lease.write_seconds * 1.25)
-        # whoever takes a campaign from this workspace takes the lease as well
-        async with job.db.transaction(job.tenant) as tx:
-            await job.lease.fence(tx)
-
     try:
         if request.kind == "remove":
-            await rows.remove(request.remote_id, guard)
+            await rows.remove(request.remote_id, job.may_write)
         else:
-            await rows.label(request.email or "", request.campaign_id, request.interest, guard)
+            await rows.label(request.email or "", request.campaign_id, request.interest, job.may_write)
     except (Rejected, Refused) as exc:
         # what the key may not do, or is not possible, must not stop what it may
         await _end(job, request, str(exc))
     except Uncertain as exc:
         await _look_later(job, request, str(exc))
     except ProviderError as exc:
-        async with job.db.transaction(job.tenant) as tx:
-            await job.lease.fence(tx)
+        async with job.fenced() as tx:
             await requests.send_again(tx, request.id, None, error=str(exc), sent=False)
         raise
     else:
@@ -119,8 +111,7 @@ async def _send(job: Job, rows: RowWriter, request: Request) -> None:
 
 
 async def _look_later(job: Job, request: Request, error: str | None) -> None:
-    async with job.db.transaction(job.tenant) as tx:
-        await job.lease.fence(tx)
+    async with job.fenced() as tx:
         at = tx.now + timedelta(seconds=FIRST_LOOK)
         await requests.look_again(tx, request.id, at, error=error, looked=False)
 
@@ -130,8 +121,7 @@ async def _look(job: Job, rows: RowWriter, sent: Sequence[Request]) -> None:
     started = await job.db.now()
     found = await job.adapter.provider.read(sorted({request.remote_id for request in sent}))
     there = {record.remote_id: record for record in found}
-    async with job.db.transaction(job.tenant) as tx:
-        await job.lease.fence(tx)
+    async with job.fenced() as tx:
         observations = [job.adapter.observe(record) for record in found]
         await links.observe(tx, job.id, observations, at=started, mapping_version=job.connection.mapping_version)
     for request in sent:
@@ -148,8 +138,7 @@ async def _look(job: Job, rows: RowWriter, sent: Sequence[Request]) -> None:
 async def _not_yet(job: Job, request: Request) -> None:
     """The row is as it was: looks again later, or sends again what may never have arrived."""
     is_lost = request.error is not None or request.kind == "remove"
-    async with job.db.transaction(job.tenant) as tx:
-        await job.lease.fence(tx)
+    async with job.fenced() as tx:
         at = tx.now + timedelta(seconds=FIRST_LOOK * 2 ** (request.looks + 1))
         if is_lost and (request.kind == "remove" or request.looks >= 1) and request.attempts < ATTEMPTS:
             await requests.send_again(tx, request.id, at, error=request.error, sent=True)
@@ -162,8 +151,7 @@ async def _not_yet(job: Job, request: Request) -> None:
 
 async def _end(job: Job, request: Request, error: str | None) -> None:
     """Closes a request, and says so in the lead's activity log."""
-    async with job.db.transaction(job.tenant) as tx:
-        await job.lease.fence(tx)
+    async with job.fenced() as tx:
         ended = await (requests.confirm(tx, request.id) if error is None else requests.fail(tx, request.id, error))
         if not ended:
             return
