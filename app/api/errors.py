@@ -37,7 +37,7 @@ from app.sync.decide import MovedOn, NeedsDecision, NotAConflict
 from app.sync.edit import AlreadyClaimed, Gone, InvalidFields, Merged, NotClaimed, NotFound, NotOneself, StaleVersion
 from app.sync.merge import NotMerged
 from app.sync.past import NotYetPast, NotYetThere
-from app.sync.preview import NoPlan, PlanChanged
+from app.sync.plans import NoPlan, PlanChanged
 from app.sync.write_back import InNoCampaign, NoSuchCampaign
 from app.vault import VaultError
 

@@ -26,7 +26,7 @@ from app.db.session import Tenant
 from app.domain.merge import Strategy
 from app.runtime import Runtime, probe_account
 from app.settings import Settings
-from app.sync import adjust, preview
+from app.sync import adjust, plans
 
 app = typer.Typer(help="Connections to Airtable and Instantly: add, test, approve, pause.", no_args_is_help=True)
 add = typer.Typer(help="Connect an account; its first plan waits for your approval.", no_args_is_help=True)
@@ -143,7 +143,7 @@ async def _approve(settings: Settings, in_workspace: str | None, name: str) -> s
                 f"{stored.name} has no plan that waits for approval: "
                 + ("run `leadkeeper sync` first, it reads everything." if stored.state == "new" else "it is past that.")
             )
-        await preview.approve(open_runtime.db, tenant, stored.id, actor=ACTOR, digest=item["evidence"]["digest"])
+        await plans.approve(open_runtime.db, tenant, stored.id, actor=ACTOR, digest=item["evidence"]["digest"])
     return f"The plan of {stored.name} is approved; the service applies it now, or run `leadkeeper sync`."
 
 

@@ -25,7 +25,7 @@ from app.sandbox.airtable import AirtableSandbox
 from app.sandbox.instantly import InstantlySandbox
 from app.scheduler import Worker
 from app.settings import Settings
-from app.sync import connect, preview
+from app.sync import connect, plans
 from app.vault import new_key
 
 T = TypeVar("T")
@@ -71,7 +71,7 @@ class World:
 
     async def approve(self, connection_id: UUID) -> None:
         """Approves a connection's first plan."""
-        await preview.approve(self.runtime.db, self.tenant, connection_id, actor="lab")
+        await plans.approve(self.runtime.db, self.tenant, connection_id, actor="lab")
 
     async def ask(self, work: Callable[[Tx], Awaitable[T]]) -> T:
         """Does something in a transaction, also while the database comes back."""

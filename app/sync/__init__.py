@@ -1,1 +1,14 @@
-"""The stages of a sync: short steps around the pure policy, each with its transactions. Knows Protocols, no vendors."""
+"""The stages of a sync, and what people ask for: short steps around the pure policy, each with its transactions.
+
+Knows Protocols, no vendors. One way to read it:
+
+- `run` does what is due for a connection, in one turn; `job` is what its stages share.
+- In: `pull` stores what is shown (`campaigns` says which of them are read), `sweep` finds what is gone, and `reconcile`
+  makes decisions of it, after `place` has found whose it is and `breakers` has held back what looks like an accident.
+- Out: `push` writes over `outgoing` what a record lacks, `create` adds records; `write_back` changes rows of campaigns,
+  `erase_there` deletes records of erased people. `plans` shows all of this first.
+- Beside records: `hooks`, `mails` and `completeness` see to it that every event arrives, `inbox` applies what has
+  arrived, `analytics` keeps what is counted.
+- People: `edit` and `bulk` change leads, `merge` and `duplicates` are about two that are one, `decide` about what waits,
+  `erase` forgets; `explain` and `past` tell. `connect`, `adjust` and `ask` are about connections and their runs.
+"""

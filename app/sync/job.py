@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from uuid import UUID
@@ -56,6 +57,10 @@ class Adapter:
     shows_all: bool = True
     hooks: HookSource | None = None
     mails: MailSource | None = None
+
+
+#: Opens a connection's provider for one turn.
+OpenAdapter = Callable[[Database, Tenant, Stored], AbstractAsyncContextManager[Adapter]]
 
 
 @dataclass(slots=True, kw_only=True)

@@ -10,7 +10,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import AbstractAsyncContextManager
 from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
@@ -20,7 +19,7 @@ import structlog
 
 from app.db import connections, link_work, links, requests, runs
 from app.db.connections import Lease, LeaseLost, Stored
-from app.db.session import Database, DatabaseUnavailable, Tenant, Tx
+from app.db.session import Database, DatabaseUnavailable, Tx
 from app.domain.policy import COUNTERS
 from app.providers.base import Mode, ProviderError, RateLimited, Refused, Rejected
 from app.sync import (
@@ -29,19 +28,17 @@ from app.sync import (
     erase_there,
     hooks,
     mails,
-    preview,
+    plans,
     pull,
     push,
     reconcile,
     sweep,
     write_back,
 )
-from app.sync.job import Adapter, Cancelled, Job
+from app.sync.job import Cancelled, Job, OpenAdapter
 
 log = structlog.get_logger()
 
-#: Opens a connection's provider for one turn.
-OpenAdapter = Callable[[Database, Tenant, Stored], AbstractAsyncContextManager[Adapter]]
 #: Signs of life while a lease lasts, and seconds before a turn that failed is tried again.
 HEARTBEATS, RETRY = 3, 60.0
 #: What a status refresh may change.
@@ -232,10 +229,10 @@ async def _first(job: Job) -> None:
     await pull.pull(job, "full")
     if job.connection.pushes:
         await sweep.sweep(job)
-    await preview.propose(job)
+    await plans.propose(job)
     if job.connection.auto_approve:
-        await preview.approve(job.db, job.tenant, job.id, actor="auto_approve")
-        async with job.db.transaction(job.tenant) as tx:
+        async with job.fenced() as tx:
+            await plans.activate(tx, job.id, actor="auto_approve")
             stored = await connections.get(tx, job.id)
         assert stored is not None
         job.connection = stored

@@ -31,7 +31,7 @@ from app.domain.values import JSON
 from app.providers.base import Column, ProviderError
 from app.runtime import Runtime, probe_account
 from app.sync import adjust, connect, hooks, plans
-from app.sync.preview import NoPlan
+from app.sync.plans import NoPlan
 
 router = APIRouter(prefix="/api/admin/connections", tags=["connections"], route_class=StrictRoute, dependencies=[ADMIN])
 
