@@ -196,11 +196,12 @@ def with_cursor(connection: Stored, lead_xid: int) -> Stored:
     return replace(connection, lead_xid=lead_xid)
 
 
-async def every(tx: Tx) -> list[Stored]:
-    """Returns the workspace's connections, the oldest first."""
+async def every(tx: Tx, *, disconnected: bool = False) -> list[Stored]:
+    """Returns the workspace's connections, the oldest first; on request those that were disconnected as well."""
     rows = await tx.all(
-        "SELECT * FROM connection WHERE workspace_id = $1 AND deleted_at IS NULL ORDER BY created_at, id",
+        "SELECT * FROM connection WHERE workspace_id = $1 AND (deleted_at IS NULL OR $2) ORDER BY created_at, id",
         tx.workspace_id,
+        disconnected,
     )
     return [_stored(row) for row in rows]
 

@@ -148,11 +148,20 @@ async def settle(tx: Tx, a: UUID, b: UUID, why: str, actor: str) -> None:
 
 async def part_ways(tx: Tx, a: UUID, b: UUID, actor: str) -> None:
     """Dismisses the pair of two leads that were merged and are two again: somebody has decided that."""
-    await tx.run(
+    pair = (min(a, b), str(max(a, b)), {"dismissed": True, "why": "unmerged"}, actor, tx.now)
+    if await tx.run(
         "UPDATE review_item SET state = 'decided', decision = $4, decided_by = $5, decided_at = $6, updated_at = $6,"
-        " version = version + 1 WHERE workspace_id = $1 AND kind = 'candidate' AND state = 'closed'"
+        " version = version + 1 WHERE workspace_id = $1 AND kind = 'candidate' AND state IN ('closed', 'decided')"
         " AND lead_id = $2 AND field = $3",
-        tx.workspace_id, min(a, b), str(max(a, b)), {"dismissed": True, "why": "unmerged"}, actor, tx.now,
+        tx.workspace_id, *pair,
+    ):  # fmt: skip
+        return
+    # nobody had suggested to merge them; nobody shall
+    evidence = {"tier": "name_company", "score": 0, "fields": {}, "why": "They were merged, and are two again."}
+    await tx.run(
+        "INSERT INTO review_item (workspace_id, id, kind, state, lead_id, field, decision, decided_by, decided_at,"
+        " created_at, updated_at, evidence) VALUES ($1, $7, 'candidate', 'decided', $2, $3, $4, $5, $6, $6, $6, $8)",
+        tx.workspace_id, *pair, new_id(), evidence,
     )  # fmt: skip
 
 

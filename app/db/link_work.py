@@ -7,7 +7,7 @@ their work, and the steps of a link's life: planned, named, set aside, gone, end
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
@@ -19,6 +19,8 @@ Work = tuple[UUID, UUID | None]
 
 #: A link whose record has yet to be created is known by its lead until the provider names it.
 NEW = "new:"
+#: How long a record waits to be created whose address another lead's record shows.
+TAKEN_MINUTES = 10
 
 
 async def dirty(tx: Tx, connection_id: UUID, limit: int) -> list[Work]:
@@ -222,7 +224,11 @@ async def name(tx: Tx, link_id: UUID, seen: Observation) -> None:
 
 
 async def adopt(tx: Tx, connection_id: UUID, pairs: Sequence[tuple[UUID, Observation]]) -> None:
-    """Ties planned links to records that exist; where such a record has a link of its own, that one takes the lead."""
+    """Ties planned links to records that exist; where such a record has a link of its own, that one takes the lead.
+
+    A record of another lead is nobody else's: the plan waits until that record shows somebody else, as it does once
+    two leads that were one have been told apart there.
+    """
     for link_id, seen in pairs:
         taken = await tx.value(
             "SELECT id FROM link WHERE workspace_id = $1 AND connection_id = $2 AND remote_key = $3",
@@ -230,6 +236,13 @@ async def adopt(tx: Tx, connection_id: UUID, pairs: Sequence[tuple[UUID, Observa
         )  # fmt: skip
         if taken is None:
             await name(tx, link_id, seen)
+            continue
+        if await tx.run(
+            "UPDATE link n SET next_attempt_at = $4, error = $5 FROM link k WHERE n.workspace_id = $1 AND n.id = $3"
+            " AND k.workspace_id = $1 AND k.id = $2 AND k.lead_id <> n.lead_id",
+            tx.workspace_id, taken, link_id, tx.now + timedelta(minutes=TAKEN_MINUTES),
+            "The record there that shows this lead's e-mail address belongs to another lead: a new one waits.",
+        ):  # fmt: skip
             continue
         await tx.run(
             "UPDATE link k SET lead_id = coalesce(k.lead_id, n.lead_id), dirty = true FROM link n"

@@ -72,9 +72,11 @@ async def move(
         tx.workspace_id, survivor, tx.now, [*(row["email"] for row in aliases), *emails],
     )  # fmt: skip
     activities = await tx.all(
-        # what happened to both at one version has one key
-        "UPDATE activity SET lead_id = $3, dedupe_key = $2::text || ' ' || dedupe_key"
-        " WHERE workspace_id = $1 AND lead_id = $2 RETURNING id",
+        # what happened to both at one version has one key; what a provider told keeps its own, as it may tell it again
+        "UPDATE activity a SET lead_id = $3, dedupe_key = CASE WHEN a.dedupe_key ~ '^(event|mail):' AND NOT EXISTS"
+        " (SELECT FROM activity s WHERE s.workspace_id = $1 AND s.lead_id = $3 AND s.dedupe_key = a.dedupe_key)"
+        " THEN a.dedupe_key ELSE $2::text || ' ' || a.dedupe_key END"
+        " WHERE a.workspace_id = $1 AND a.lead_id = $2 RETURNING a.id",
         *both,
     )
     return {
@@ -86,19 +88,21 @@ async def move(
     }
 
 
-async def move_back(tx: Tx, merge: Merge, link_ids: Collection[UUID]) -> None:
-    """Gives back what moved; links only if they are still the survivor's (`link_ids`)."""
+async def move_back(tx: Tx, merge: Merge, bases: Mapping[UUID, JSON]) -> None:
+    """Gives back what moved; of the survivor's links those in `bases`, each with the base it had (None: as it is)."""
     both = (tx.workspace_id, merge.survivor_id, merge.loser_id)
+    link_ids = list(bases)
     speaking = [UUID(link_id) for link_id, writing in merge.moved["links"].items() if writing]
     await tx.run(
         "UPDATE link SET lead_id = $3, writing = writing OR (id = ANY($5) AND gone_at IS NULL),"
+        " base_remote = coalesce($6::jsonb -> id::text, base_remote),"
         " dirty = gone_at IS NULL AND ended_at IS NULL, reconciled_version = -1"
         " WHERE workspace_id = $1 AND lead_id = $2 AND id = ANY($4)",
-        *both, list(link_ids), speaking,
+        *both, link_ids, speaking, {str(link_id): base for link_id, base in bases.items() if base is not None},
     )  # fmt: skip
     await tx.run(
         "UPDATE review_item SET lead_id = $3 WHERE workspace_id = $1 AND lead_id = $2 AND link_id = ANY($4)",
-        *both, list(link_ids),
+        *both, link_ids,
     )  # fmt: skip
     kinds, values = [i[0] for i in merge.moved["identities"]], [i[1] for i in merge.moved["identities"]]
     await tx.run(
@@ -119,9 +123,21 @@ async def move_back(tx: Tx, merge: Merge, link_ids: Collection[UUID]) -> None:
         [at for _, at in merge.moved["aliases"]],
     )
     await tx.run(
-        "UPDATE activity SET lead_id = $3, dedupe_key = substr(dedupe_key, 38)"
+        "UPDATE activity SET lead_id = $3, dedupe_key ="
+        " CASE WHEN starts_with(dedupe_key, $5) THEN substr(dedupe_key, 38) ELSE dedupe_key END"
         " WHERE workspace_id = $1 AND lead_id = $2 AND id = ANY($4)",
-        *both, [UUID(activity) for activity in merge.moved["activities"]],
+        *both, [UUID(activity) for activity in merge.moved["activities"]], f"{merge.loser_id} ",
+    )  # fmt: skip
+
+
+async def say_again(tx: Tx, lead_id: UUID, fields: Collection[str], bases: Mapping[str, JSON]) -> None:
+    """Lets a lead's records that only come in (those with a base in `bases`) say again what is new since that base."""
+    await tx.run(
+        "UPDATE link k SET base_remote = (k.base_remote - $3::text[]) || b.known, dirty = true FROM (SELECT e.key,"
+        " coalesce((SELECT jsonb_object_agg(v.key, v.value) FROM jsonb_each(e.value) v WHERE v.key = ANY($3)), '{}')"
+        " AS known FROM jsonb_each($4) e) b WHERE k.workspace_id = $1 AND k.lead_id = $2 AND k.id = b.key::uuid"
+        " AND k.gone_at IS NULL AND k.ended_at IS NULL",
+        tx.workspace_id, lead_id, list(fields), dict(bases),
     )  # fmt: skip
 
 
@@ -175,8 +191,30 @@ async def find(tx: Tx, survivor: UUID, loser: UUID | None) -> Merge | None:
         " AND ($3::uuid IS NULL OR loser_id = $3) ORDER BY at DESC, id DESC LIMIT 1",
         tx.workspace_id, survivor, loser,
     )  # fmt: skip
-    if row is None:
-        return None
+    return None if row is None else _merge(row)
+
+
+async def later(tx: Tx, merge: Merge) -> list[Merge]:
+    """Returns the merges into the same lead that came after this one and were not undone, the oldest first."""
+    rows = await tx.all(
+        "SELECT * FROM lead_merge m WHERE workspace_id = $1 AND survivor_id = $2 AND undone_at IS NULL AND (at, id) >"
+        " (SELECT at, id FROM lead_merge WHERE workspace_id = $1 AND id = $3) ORDER BY at, id",
+        tx.workspace_id, merge.survivor_id, merge.id,
+    )  # fmt: skip
+    return [_merge(row) for row in rows]
+
+
+async def reclaim(tx: Tx, lead_id: UUID) -> None:
+    """Gives a lead that was restored the identities of those that were merged into it, as far as nobody has them."""
+    await tx.run(
+        "INSERT INTO lead_identity (workspace_id, kind, value, lead_id) SELECT $1, i ->> 0, i ->> 1, $2"
+        " FROM lead_merge m, jsonb_array_elements(m.moved -> 'identities') AS i WHERE m.workspace_id = $1"
+        " AND m.survivor_id = $2 AND m.undone_at IS NULL ORDER BY 2, 3 ON CONFLICT DO NOTHING",
+        tx.workspace_id, lead_id,
+    )  # fmt: skip
+
+
+def _merge(row: Any) -> Merge:
     return Merge(
         id=row["id"],
         survivor_id=row["survivor_id"],
@@ -188,11 +226,22 @@ async def find(tx: Tx, survivor: UUID, loser: UUID | None) -> Merge | None:
     )
 
 
-async def undone(tx: Tx, merge_id: UUID) -> None:
-    """Notes that a merge was undone."""
+async def keep_without(tx: Tx, merge: Merge, before: Lead, after: Lead, bases: Mapping[str, JSON]) -> None:
+    """Remembers a merge as if an earlier one, which is undone, had not been."""
     await tx.run(
-        "UPDATE lead_merge SET undone_at = $3 WHERE workspace_id = $1 AND id = $2", tx.workspace_id, merge_id, tx.now
-    )
+        "UPDATE lead_merge SET survivor_before = $3, survivor_after = $4, moved = $5"
+        " WHERE workspace_id = $1 AND id = $2",
+        tx.workspace_id, merge.id, _dump(before), _dump(after), merge.moved | {"bases": dict(bases)},
+    )  # fmt: skip
+
+
+async def undone(tx: Tx, merge_id: UUID) -> None:
+    """Notes that a merge was undone; what it remembered of the two is not needed any more."""
+    await tx.run(
+        "UPDATE lead_merge SET undone_at = $3, survivor_before = '{}', loser_before = '{}', survivor_after = '{}',"
+        " moved = '{}' WHERE workspace_id = $1 AND id = $2",
+        tx.workspace_id, merge_id, tx.now,
+    )  # fmt: skip
 
 
 def _dump(lead: Lead) -> dict[str, JSON]:

@@ -58,11 +58,12 @@ def decide(survivor: Lead, other: Lead, choices: Mapping[str, Side] | None = Non
     """Returns what becomes of every field that one of the two holds."""
     found = []
     led = {name: group[0] for group in _GROUPS for name in group}
+    chosen_for = _with_their_groups(choices or {})
     for name in dict.fromkeys((*policy.FIELDS, *sorted(survivor.values), *sorted(other.values))):
         here, there = survivor.values.get(name), other.values.get(name)
         if is_empty(here) and is_empty(there):
             continue
-        chosen = (choices or {}).get(name)
+        chosen = chosen_for.get(name)
         if chosen is not None:
             value, side, why = (here if chosen == "survivor" else there), chosen, "chosen"
         elif name in led and name not in _GROUPS[0]:
@@ -76,6 +77,16 @@ def decide(survivor: Lead, other: Lead, choices: Mapping[str, Side] | None = Non
             why = rule_of(name).value
         found.append(Decision(field=name, survivor=here, other=there, value=value, side=side, rule=why))
     return found
+
+
+def _with_their_groups(choices: Mapping[str, Side]) -> dict[str, Side]:
+    """Lets the other fields of a group go with the first that was chosen, unless they were chosen themselves."""
+    found: dict[str, Side] = {}
+    for group in _GROUPS:
+        first = next((choices[name] for name in group if name in choices), None)
+        if first is not None:
+            found |= dict.fromkeys(group, first)
+    return found | dict(choices)
 
 
 def _is_named(lead: Lead) -> bool:
@@ -142,11 +153,19 @@ def merged(survivor: Lead, other: Lead, decisions: Sequence[Decision], at: str) 
 
 
 def split(
-    now: Lead, before: Lead, after: Lead, other: Lead, moved: Sequence[Link], stays: Collection[str]
-) -> tuple[Lead, Lead]:
-    """Returns the survivor and the other lead as two again.
+    now: Lead,
+    before: Lead,
+    after: Lead,
+    other: Lead,
+    moved: Sequence[Link],
+    stays: Collection[str],
+    later: Sequence[Lead] = (),
+) -> tuple[Lead, Lead, set[str]]:
+    """Returns the survivor and the other lead as two again, and what the survivor's own records must say once more.
 
     What was edited after the merge stays with the survivor, unless it came from a connection whose links all go back.
+    Where links of one connection go both ways, nobody knows which of them a value came from: those that only come in
+    say again what they have said since, each to its own lead.
 
     Args:
         now: the survivor as it is.
@@ -154,27 +173,55 @@ def split(
         other: the other lead as it was before the merge.
         moved: the links that go back to it, as they are now.
         stays: the connections of the survivor's own links.
+        later: the leads that were merged in since then, as they were: they fill what goes back.
     """
     one, two = now.copy(), other.copy()
-    leaving = {link.connection.id for link in moved} - set(stays)
+    theirs = {link.connection.id for link in moved}
+    namespaces = {link.namespace for link in moved if link.namespace}
+    again: set[str] = set()
     for name in {*now.values, *before.values, *after.values}:
+        origin = now.origins.get(name)
         if name == "notes":
             _split_notes(one, two, before)
-        elif name == "metadata":
-            _split_keys(one, two, before, after, {link.namespace for link in moved if link.namespace})
-        elif now.values.get(name) == after.values.get(name):
+        elif name == "campaigns":
+            _split_members(one, before, after, later)
+        elif _is_keyed(name, now, before, after):
+            if _split_keys(one, name, before, after, namespaces):
+                again.add(name)
+        elif name in COUNTERS or now.values.get(name) == after.values.get(name):
             _put_back(one, name, before)
-        elif (origin := now.origins.get(name)) is not None and origin.connection in leaving:
+        elif origin is not None and origin.connection in theirs - set(stays):
             _put_back(two, name, now)
             _put_back(one, name, before)
+        elif origin is not None and origin.connection in theirs and origin.source is Source.INSTANTLY:
+            _put_back(one, name, before)
+            again.add(name)
+    for lead in later:
+        _refill(one, now, lead)
     one.own_counts = _sum(now.own_counts, other.own_counts, -1)
-    return one, two
+    return one, two, again
 
 
-def count(lead: Lead, links: Sequence[Link]) -> None:
+def count(lead: Lead, counted: Mapping[str, int]) -> None:
     """Gives a lead the counts of its own links."""
     for name in COUNTERS:
-        lead.values[name] = lead.own_counts.get(name, 0) + sum(sum(k.counters.get(name, {}).values()) for k in links)
+        lead.values[name] = lead.own_counts.get(name, 0) + counted.get(name, 0)
+
+
+def _refill(one: Lead, now: Lead, other: Lead) -> None:
+    """Takes from a lead that was merged in later what it would have given, had the earlier one not been there."""
+    went = {name for name in {*one.values, *now.values} if one.values.get(name) != now.values.get(name)}
+    went |= (one.cleared ^ now.cleared) | (one.untouched ^ now.untouched) | (one.derived ^ now.derived)
+    went |= {name for group in _GROUPS if went & {*group} for name in group}
+    for decision in decide(one, other):
+        name = decision.field
+        if decision.side == "survivor" or name not in went:
+            continue
+        if _is_keyed(name, one, now, other):
+            had, here = now.values.get(name) or {}, one.values.get(name) or {}
+            one.values[name] = {key: value for key, value in decision.value.items() if key in had or key in here}
+        elif rule_of(name) not in (Rule.SET, Rule.APPEND, Rule.COUNTER):
+            _put_back(one, name, other)
 
 
 def _put_back(lead: Lead, name: str, known: Lead) -> None:
@@ -207,21 +254,48 @@ def _split_notes(one: Lead, two: Lead, before: Lead) -> None:
         _put_back(one, "notes", before)
 
 
-def _split_keys(one: Lead, two: Lead, before: Lead, after: Lead, namespaces: Collection[str]) -> None:
-    """Keys of campaigns that go back go with them; of the others, those that the merge brought."""
-    now, was, then = (lead.values.get("metadata") or {} for lead in (one, before, after))
-    kept: dict[str, JSON] = {}
-    for key in now:
-        if key in namespaces:
-            two.values["metadata"] = {**(two.values.get("metadata") or {}), key: now[key]}
-        if key in namespaces or now[key] == then.get(key):
+def _split_members(one: Lead, before: Lead, after: Lead, later: Sequence[Lead]) -> None:
+    """Campaigns that the merge brought leave, unless a lead that was merged in later is in them as well."""
+    was, then = (set(lead.values.get("campaigns") or ()) for lead in (before, after))
+    left = then - was - {name for lead in later for name in lead.values.get("campaigns") or ()}
+    one.values["campaigns"] = sorted(set(one.values.get("campaigns") or ()) - left) or None
+    if set(one.values["campaigns"] or ()) == was:
+        _put_back(one, "campaigns", before)
+
+
+def _is_keyed(name: str, *states: Lead) -> bool:
+    """Tells whether a field holds keys that are told apart: metadata, and objects among the custom fields."""
+    return rule_of(name) is Rule.DEEP_MERGE and all(isinstance(lead.values.get(name) or {}, Mapping) for lead in states)
+
+
+def _split_keys(one: Lead, name: str, before: Lead, after: Lead, namespaces: Collection[str]) -> bool:
+    """Keys that the merge brought, and those of campaigns that go back, are as they were before.
+
+    Tells whether such a campaign has changed its keys since the merge.
+    """
+    now, was, then = (lead.values.get(name) or {} for lead in (one, before, after))
+    rest = {key: value for key, value in now.items() if key not in namespaces}
+    kept = _without(rest | {key: then[key] for key in namespaces if key in then}, was, then)
+    if kept == was:
+        _put_back(one, name, before)
+    else:
+        one.values[name] = kept or None
+    return any(now.get(key) != then.get(key) for key in namespaces)
+
+
+def _without(now: Mapping[str, JSON], was: Mapping[str, JSON], then: Mapping[str, JSON]) -> dict[str, JSON]:
+    """Returns the keys as they are, but as they `was` where they are as `then`; objects key by key."""
+    kept = {}
+    for key, value in now.items():
+        if value == then.get(key, MISSING):
             if key in was:
                 kept[key] = was[key]
+        elif isinstance(value, Mapping) and isinstance(then.get(key), Mapping):
+            known = was.get(key)
+            kept[key] = _without(value, known if isinstance(known, Mapping) else {}, then[key])
         else:
-            kept[key] = now[key]
-    one.values["metadata"] = kept or None
-    if (one.values["metadata"] or {}) == was:
-        _put_back(one, "metadata", before)
+            kept[key] = value
+    return kept
 
 
 def _sum(a: Mapping[str, int], b: Mapping[str, int], sign: int) -> dict[str, int]:

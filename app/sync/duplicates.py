@@ -27,9 +27,14 @@ async def notice(tx: Tx, moved: Sequence[tuple[Lead | None, Lead]]) -> None:
         return
     added = [person(lead.id, lead.values) for lead in new]
     await duplicates.block(tx, added, anew=False)
-    others = await duplicates.people(tx, [UUID(lead.id) for lead in renamed]) if renamed else []
+    await look_anew(tx, [UUID(lead.id) for lead in renamed], beside=added)
+
+
+async def look_anew(tx: Tx, lead_ids: Sequence[UUID], *, beside: Sequence[Person] = ()) -> None:
+    """Looks for the likes of leads by what they show by now, and for those of others whose keys are stored already."""
+    others = await duplicates.people(tx, lead_ids) if lead_ids else []
     await duplicates.block(tx, others, anew=True)
-    await _look(tx, added + others)
+    await _look(tx, [*beside, *others])
 
 
 def _compares_anew(before: Lead, after: Lead) -> bool:

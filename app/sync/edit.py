@@ -12,7 +12,7 @@ from datetime import datetime
 from typing import Final
 from uuid import UUID
 
-from app.db import history, leads, link_work, reviews
+from app.db import history, leads, link_work, merges, reviews
 from app.db.ids import new_id
 from app.db.session import Tx
 from app.domain import normalize, notes, policy
@@ -237,6 +237,7 @@ async def restore(tx: Tx, lead_id: UUID, *, actor: str) -> None:
     if not stored.lead.deleted:
         return
     await leads.revive(tx, stored.lead, source=Source.USER.value, actor=actor)
+    await merges.reclaim(tx, lead_id)
     await link_work.return_of_lead(tx, lead_id)
     await reviews.close_of_lead(tx, "deleted", lead_id, why="the lead was restored")
     await duplicates.notice(tx, [(stored.lead, replace(stored.lead, deleted=False))])

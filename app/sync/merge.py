@@ -13,6 +13,7 @@ from uuid import UUID
 
 from app.db import connections, duplicates, history, leads, link_work, links, merges, reviews
 from app.db.links import StoredLink
+from app.db.merges import Merge
 from app.db.session import Tx
 from app.domain import policy, survivorship
 from app.domain.identity import Identity, strong
@@ -23,6 +24,8 @@ from app.domain.policy import Source
 from app.domain.survivorship import Decision, Side
 from app.domain.values import JSON
 from app.errors import LeadkeeperError
+from app.sync import place
+from app.sync.duplicates import look_anew
 from app.sync.edit import FieldProblem, InvalidFields, present
 from app.sync.job import instant
 from app.sync.past import MERGED_FROM
@@ -72,16 +75,19 @@ async def merge(
     after, actions = survivorship.merged(survivor, other, decisions, instant(tx.now))
     known = {c.id: c for c in await connections.every(tx)}
     found = await links.of_leads(tx, [lead_id, other_id], {c.id: c.view for c in known.values()})
+    dropped = _planned(found, lead_id)
+    found = [s for s in found if s not in dropped]
     stops = _rivals(found, lead_id, {i for i, c in known.items() if c.pushes})
-    moves = [s for s in found if s.lead_id == other_id]
     preview = Preview(
         fields=decisions,
-        moves=moves,
+        moves=[s for s in found if s.lead_id == other_id],
         stops=stops,
         writes=_writes(after, [s for s in found if s not in stops and not s.ended and not s.gone]),
     )
     if not dry_run:
-        await _apply(tx, survivor, other, after, actions, preview, actor)
+        await link_work.remove(tx, [UUID(s.link.id) for s in dropped])
+        bases = {s.link.id: s.link.base_remote for s in found if not known[s.connection_id].pushes}
+        await _apply(tx, survivor, other, after, actions, preview, bases, actor)
     return preview
 
 
@@ -95,6 +101,15 @@ def _check(lead_id: UUID, other_id: UUID, choices: Mapping[str, Side]) -> None:
     ]
     if problems:
         raise InvalidFields(problems)
+
+
+def _planned(found: Sequence[StoredLink], survivor: UUID) -> list[StoredLink]:
+    """Returns records that were only planned and are not needed: the other lead's, and where that one has a real one.
+
+    What the survivor still needs there is planned anew.
+    """
+    real = {s.connection_id for s in found if s.link.writing and not s.is_new and not s.gone and not s.ended}
+    return [s for s in found if s.is_new and not s.attempts and (s.lead_id != survivor or s.connection_id in real)]
 
 
 def _rivals(found: Iterable[StoredLink], survivor: UUID, two_way: Iterable[UUID]) -> list[StoredLink]:
@@ -120,12 +135,16 @@ def _writes(after: Lead, found: Sequence[StoredLink]) -> list[tuple[StoredLink, 
 
 
 async def _apply(
-    tx: Tx, survivor: Lead, other: Lead, after: Lead, actions: list[Action], preview: Preview, actor: str
+    tx: Tx,
+    survivor: Lead,
+    other: Lead,
+    after: Lead,
+    actions: list[Action],
+    preview: Preview,
+    bases: Mapping[str, JSON],
+    actor: str,
 ) -> None:
     survivor_id, other_id = UUID(survivor.id), UUID(other.id)
-    # a record that was only planned is not needed where the other lead has a real one
-    planned = [s for s in preview.moves if s.is_new and not s.attempts]
-    await link_work.remove(tx, [UUID(s.link.id) for s in planned])
     await leads.save(tx, [(survivor, after)])
     moved = await merges.move(
         tx,
@@ -135,7 +154,7 @@ async def _apply(
         emails=[survivor.values.get("email"), other.values.get("email")],
     )
     await merges.bury(tx, other, survivor_id, actor=actor)
-    await merges.keep(tx, survivor, other, after, moved, actor=actor)
+    await merges.keep(tx, survivor, other, after, moved | {"bases": dict(bases)}, actor=actor)
     for stored in preview.stops:
         stored.lead_id = survivor_id
         await note_second(tx, stored)
@@ -144,7 +163,7 @@ async def _apply(
     await history.record(tx, [(after, after.version, noted)], source=Source.USER.value, actor=actor)
     await _log(tx, survivor_id, "merged", after.version, actor, other_id)
     await duplicates.settle(tx, survivor_id, other_id, "merged", actor)
-    await duplicates.block(tx, await duplicates.people(tx, [survivor_id]), anew=True)
+    await look_anew(tx, [survivor_id])
 
 
 async def unmerge(tx: Tx, lead_id: UUID, other_id: UUID | None, *, actor: str, version: int | None = None) -> UUID:
@@ -161,22 +180,20 @@ async def unmerge(tx: Tx, lead_id: UUID, other_id: UUID | None, *, actor: str, v
     if merge is None:
         raise NotMerged(lead_id, other_id)
     buried = stored[merge.loser_id].lead
-    every = await connections.every(tx)
-    found = await links.of_leads(tx, [lead_id], {c.id: c.view for c in every})
-    back = [s for s in found if s.link.id in merge.moved["links"]]
-    stay = [s for s in found if s.link.id not in merge.moved["links"]]
-    survivor, other = survivorship.split(
-        now,
-        merge.survivor_before,
-        merge.survivor_after,
-        merge.loser_before,
-        [s.link for s in back],
-        [str(s.connection_id) for s in stay],
-    )
-    survivorship.count(survivor, [s.link for s in stay])
-    survivorship.count(other, [s.link for s in back])
+    known = {c.id: c for c in await connections.every(tx, disconnected=True)}
+    found = await links.of_leads(tx, [lead_id], {i: c.view for i, c in known.items()})
+    incoming = [s for s in found if not known[s.connection_id].pushes]
+    back = _going_back(found, incoming, merge)
+    stays = [str(s.connection_id) for s in found if s not in back]
+    survivor, other, again = await _split(tx, now, merge, back, stays)
     other.version, other.sync_version, other.deleted = buried.version, buried.sync_version, False
-    await merges.move_back(tx, merge, [UUID(s.link.id) for s in back])
+    await merges.move_back(tx, merge, {UUID(s.link.id): _base(s, merge) for s in back})
+    if again:
+        bases = {s.link.id: _base(s, merge) or {} for s in incoming if s not in back}
+        await merges.say_again(tx, lead_id, again, bases)
+    counted = await links.silent_counts(tx, [lead_id, merge.loser_id], [])
+    for lead in (survivor, other):
+        survivorship.count(lead, counted.get(UUID(lead.id), {}))
     await merges.unearth(tx, buried, lead_id, actor=actor)
     await _take_back(tx, survivor, other)
     await leads.save(tx, [(now, survivor), (buried, other)])
@@ -190,8 +207,48 @@ async def unmerge(tx: Tx, lead_id: UUID, other_id: UUID | None, *, actor: str, v
         await reviews.close(tx, "candidate", link_id=UUID(s.link.id), field="second record", why=apart)
     await merges.undone(tx, merge.id)
     await duplicates.part_ways(tx, lead_id, merge.loser_id, actor)
-    await duplicates.block(tx, await duplicates.people(tx, [lead_id, merge.loser_id]), anew=True)
+    await look_anew(tx, [lead_id, merge.loser_id])
     return merge.loser_id
+
+
+def _going_back(found: Sequence[StoredLink], incoming: Sequence[StoredLink], merge: Merge) -> list[StoredLink]:
+    """Returns the survivor's links that came with the other lead, and records that showed up since and only show it."""
+    came, bases, mine = merge.moved["links"], merge.moved.get("bases", {}), {*strong(merge.survivor_before.values)}
+    theirs = {Identity(kind, value) for kind, value in merge.moved["identities"]}
+    late = [s for s in incoming if s.link.id not in bases and s.link.id not in came]
+    shown = {s.link.id: {*place.identities(s)} for s in late}
+    hers = {link_id for link_id, seen in shown.items() if seen & theirs and not seen & mine}
+    return [s for s in found if s.link.id in came or s.link.id in hers]
+
+
+def _base(s: StoredLink, merge: Merge) -> JSON:
+    """Returns what a record had shown when the leads were merged, where it only comes in: the rest is news once more.
+
+    None: its base goes on as it is.
+    """
+    is_late = s.link.id not in merge.moved["links"] and "bases" in merge.moved
+    return merge.moved.get("bases", {}).get(s.link.id, {} if is_late else None)
+
+
+async def _split(
+    tx: Tx, now: Lead, merge: Merge, back: Sequence[StoredLink], stays: Sequence[str]
+) -> tuple[Lead, Lead, set[str]]:
+    """Takes a merge out of the survivor as it is, and out of what the merges since then remember of it."""
+    since: list[Lead] = []
+
+    def split(lead: Lead) -> tuple[Lead, Lead, set[str]]:
+        return survivorship.split(
+            lead, merge.survivor_before, merge.survivor_after, merge.loser_before, [s.link for s in back], stays, since
+        )
+
+    gone = {s.link.id for s in back}
+    for later in await merges.later(tx, merge):
+        before, *_ = split(later.survivor_before)
+        since.append(later.loser_before)
+        after, *_ = split(later.survivor_after)
+        bases = {i: base for i, base in later.moved.get("bases", {}).items() if i not in gone}
+        await merges.keep_without(tx, later, before, after, bases)
+    return split(now)
 
 
 async def _take_back(tx: Tx, survivor: Lead, other: Lead) -> None:

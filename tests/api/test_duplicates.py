@@ -222,6 +222,28 @@ async def test_a_merge_is_in_the_survivors_history_also_where_no_field_of_it_cha
     assert then.json() == merged
 
 
+async def test_who_a_merge_makes_alike_is_noticed_and_who_was_unmerged_is_not_suggested(
+    member: httpx.AsyncClient,
+) -> None:
+    third = await _make(member, **ADA, email="ada@acme.test")
+    other = await _make(member, full_name="Ada Lovelace", email="ada@home.test")
+    one = await _make(member, company_name="Acme", email="a.l@acme.test")
+    assert await _pairs(member) == []
+
+    await member.post(f"/api/leads/{one}/merge", json={"other": other, "dry_run": False})
+    (pair,) = await _pairs(member)
+    assert {lead["id"] for lead in pair["leads"]} == {one, third}
+
+    await member.post(f"/api/leads/{one}/unmerge")
+    for lead in (one, other):
+        await member.patch(f"/api/leads/{lead}", json={"full_name": "Lovelace, Ada", "phone": "+31687654321"})
+    await member.post("/api/leads/duplicates/scan")
+    found = [{lead["id"] for lead in pair["leads"]} for pair in await _pairs(member)]
+    assert {one, other} not in found
+    (parted,) = await _pairs(member, state="dismissed")
+    assert {lead["id"] for lead in parted["leads"]} == {one, other}
+
+
 async def test_an_address_that_somebody_else_has_by_now_keeps_a_merge_from_being_undone(
     member: httpx.AsyncClient,
 ) -> None:

@@ -204,7 +204,8 @@ async def test_of_merges_and_edits_at_once_each_is_done_or_told_where_the_lead_i
 
 async def test_merges_are_undone_in_any_order(bench: Bench) -> None:
     one, other, *_, airtable, instantly = await _two(bench)
-    bench.row(full_name="Ann Berg", email="third@x.test", title="Owner", phone="0201234567")
+    await bench.patch(HOME, campaigns=["Beta"])
+    bench.row(full_name="Ann Berg", email="third@x.test", title="Owner", phone="0201234567", campaigns=["Alpha"])
     await bench.sync(airtable)
     third = UUID((await bench.lead("third@x.test")).id)
     before = await _state(bench)
@@ -212,6 +213,7 @@ async def test_merges_are_undone_in_any_order(bench: Bench) -> None:
     await _merge(bench, one, third)
 
     await _unmerge(bench, one, other)
+    assert (await bench.lead(ANNA)).values["campaigns"] == ["Alpha"]
     await _unmerge(bench, one, third)
     await bench.sync(airtable, instantly)
 
