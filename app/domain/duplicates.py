@@ -33,6 +33,9 @@ PHONE_ALONE, PHONE_SHARED = 0.8, 0.5
 LIKELY: Final = 0.85
 #: What more leads than this share (a switchboard, a very common name) says nothing about any two of them.
 LARGEST_BLOCK: Final = 50
+#: Characters and words of a name, and characters of a company, that are compared. More is a text and not a name, and
+#: every word of one name is held against every word of the other.
+_LONGEST, _WORDS_AT_MOST = 100, 10
 #: Letters of a company and of a name that a blocking key holds.
 _PLACE, _NAME = 8, 3
 
@@ -90,11 +93,11 @@ _WORDS: Final = {
 def person(lead_id: str, values: Mapping[str, JSON], former: Iterable[str] = ()) -> Person:
     """Returns a lead with canonical values in the form in which it is compared; `former` are its aliases."""
     full = values.get("full_name") or names.join(values.get("first_name"), values.get("last_name")) or ""
-    words = sorted(plain(full).split())
+    words = sorted(plain(full[:_LONGEST]).split()[:_WORDS_AT_MOST])
     # particles are alike in many names, and left out by many people
     words = said if len(said := [w for w in words if w not in names.PARTICLES]) > 1 else words
     name = " ".join(words) if len(words) > 1 else ""
-    firm, domain = company(values.get("company_name") or ""), values.get("company_domain") or ""
+    firm, domain = company((values.get("company_name") or "")[:_LONGEST]), values.get("company_domain") or ""
     email, phone, page = values.get("email"), values.get("phone") or "", values.get("linkedin_url") or ""
     phone = phone if phone[:1] == "+" else ""  # free text in a phone column says nothing
     addresses = (*former, email) if email else tuple(former)
@@ -167,7 +170,7 @@ def _by_initials(a: list[str], b: list[str]) -> float:
 def _same_address(a: Person, b: Person) -> bool:
     if len(a.addresses) == len(b.addresses) == 1 and a.addresses != b.addresses:
         return False  # the ordinary case, for next to nothing
-    return any(strong({"email": address}) for address in a.addresses if address in b.addresses)
+    return any(strong({"email": address}) for address in set(a.addresses).intersection(b.addresses))
 
 
 def _by_company(a: Person, b: Person) -> float | None:

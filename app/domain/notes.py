@@ -17,8 +17,9 @@ from app.domain.values import JSON, MISSING, Missing
 
 #: How much alike (of 100), letter by letter or word by word, an entry's text is before and after an edit.
 LIKE = 60.0
-#: Entries times lines that are compared at most: a fifth of a second. A cell rewritten beyond that is all new.
-MOST = 20_000
+#: Entries times lines, and letters times letters, that are compared at most: a fifth of a second. Of an entry beyond
+#: that only all that was written in its place is held against it, and a cell rewritten beyond that is all new.
+MOST, MOST_LETTERS = 20_000, 4_000_000_000
 
 #: `[key, text, at, by]`; in a base only `[key, text]`
 Entry = list[JSON]
@@ -53,6 +54,7 @@ def unite(
     Returns the united entries, and those of them the cell holds already (`[key, text]`).
     """
     here = [list(e) for e in entries or []]
+    mine = {e[0]: e for e in reversed(here)}
     known = freeze(here) if base is MISSING else [list(e) for e in base or []]
     there: list[Entry] = []
     for piece in _align(known, text or "", strict=base is MISSING):
@@ -60,11 +62,12 @@ def unite(
             continue  # removed there: removes nothing here
         if piece.old is None:
             fresh = entry(piece.text, at=at, by=by)
-            if fresh[0] not in {e[0] for e in here}:
+            if fresh[0] not in mine:
                 _insert_after(here, there[-1][0] if there else None, fresh)
+                mine[fresh[0]] = fresh
             there.append(fresh[:2])
         else:
-            there.append(_revise(here, piece, at=at, by=by))
+            there.append(_revise(here, mine, piece, at=at, by=by))
     return here, there
 
 
@@ -76,18 +79,19 @@ class _Piece:
     text: str
 
 
-def _revise(here: list[Entry], piece: _Piece, *, at: str, by: str) -> Entry:
+def _revise(here: list[Entry], mine: dict[JSON, Entry], piece: _Piece, *, at: str, by: str) -> Entry:
     """Gives an entry its new text, unless it was changed or taken away here as well: then the new text is an entry."""
     assert piece.old is not None
     key, before = piece.old
-    mine = next((e for e in here if e[0] == key), None)
-    if piece.text == before or (mine is not None and mine[1] == piece.text):
+    own = mine.get(key)
+    if piece.text == before or (own is not None and own[1] == piece.text):
         return [key, piece.text]
-    if mine is None or mine[1] != before:
+    if own is None or own[1] != before:
         fresh = entry(piece.text, at=at, by=by)
         _insert_after(here, key, fresh)
+        mine[fresh[0]] = fresh
         return fresh[:2]
-    mine[1] = piece.text
+    own[1] = piece.text
     return [key, piece.text]
 
 
@@ -104,11 +108,13 @@ def _align(known: list[Entry], text: str, *, strict: bool) -> list[_Piece]:
     instead of changed.
     """
     pieces: list[_Piece] = []
-    position, missing = 0, []
+    text, position, missing = f"\n{text}", 1, []
+    absent: set[JSON] = set()
     for old in known:
-        found = _find(text, old[1], position)
-        if found < 0:
+        found = 0 if old[1] in absent else _find(text, old[1], position)
+        if not found:
             missing.append(old)
+            absent.add(old[1])
             continue
         pieces += _gap(missing if not strict else [], text[position:found])
         pieces.append(_Piece(old, old[1]))
@@ -121,23 +127,32 @@ def _gap(missing: list[Entry], between: str) -> list[_Piece]:
     pieces: list[_Piece] = []
     lines = between.splitlines()
     for old in missing if len(missing) * len(lines) <= MOST else ():
-        start, end = _likest(old[1], lines)
+        start, end = _likest(old[1], lines, MOST_LETTERS // len(missing))
         if start < end:
             pieces += [_Piece(None, _text(lines[:start])), _Piece(old, _text(lines[start:end]))]
             lines = lines[end:]
     return [*pieces, _Piece(None, _text(lines))]
 
 
-def _likest(entry_text: str, lines: list[str]) -> tuple[int, int]:
-    """Returns from where to where the lines are most like an entry; an empty stretch where none are like it."""
+def _likest(entry_text: str, lines: list[str], most: int) -> tuple[int, int]:
+    """Returns from where to where the lines are most like an entry; an empty stretch where none are like it.
+
+    It holds at most so many letters times letters against one another.
+    """
     height = entry_text.count("\n") + 1
+    once = len(entry_text) * sum(map(len, lines))
+    # each of three heights, from each line
+    stretches = [
+        (start, end)
+        for start in range(len(lines) if 3 * (height + 1) * once <= most else 0)
+        for end in {min(start + height + more, len(lines)) for more in (-1, 0, 1)} - {start}
+    ] or [(0, len(lines))]
     best, place = 0.0, (0, 0)
-    for start in range(len(lines)):
-        for end in {min(start + height + more, len(lines)) for more in (-1, 0, 1)} - {start}:
-            now = _text(lines[start:end])
-            likeness = ratio(entry_text, now)
-            if likeness > best and max(likeness, token_set_ratio(entry_text, now)) >= LIKE:
-                best, place = likeness, (start, end)
+    for start, end in stretches if once <= most else ():
+        now = _text(lines[start:end])
+        likeness = ratio(entry_text, now)
+        if likeness > best and max(likeness, token_set_ratio(entry_text, now)) >= LIKE:
+            best, place = likeness, (start, end)
     return place
 
 
@@ -146,13 +161,13 @@ def _text(lines: list[str]) -> str:
 
 
 def _find(text: str, entry_text: str, start: int) -> int:
-    """Finds an entry standing on lines of its own."""
-    while (found := text.find(entry_text, start)) >= 0:
+    """Finds an entry standing on lines of its own; 0 where there is none, since the text begins with a line end."""
+    while found := text.find(f"\n{entry_text}", start - 1) + 1:
         end = found + len(entry_text)
-        if (found == 0 or text[found - 1] == "\n") and (end == len(text) or text[end] in "\r\n"):
+        if end == len(text) or text[end] in "\r\n":
             return found
         start = found + 1
-    return -1
+    return 0
 
 
 def _lines(text: str | None) -> list[str]:

@@ -162,6 +162,15 @@ def test_what_too_many_share_is_not_compared() -> None:
     assert list(candidates([*people, person("one more", {"phone": PHONE})])) == []
 
 
+def test_of_a_text_in_place_of_a_name_only_its_beginning_is_compared() -> None:
+    text = "Anna b " * 1_400
+
+    found = person("a", {"full_name": text, "company_name": text, "company_domain": "acme.nl"})
+
+    assert (len(found.name.split()), len(found.company)) == (10, 100)
+    assert len(found.keys) == 3
+
+
 def test_in_a_messy_set_nearly_all_are_found_and_hardly_anybody_else() -> None:
     made = messy(5_000, seed=11)
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from time import process_time
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -96,6 +98,25 @@ def test_a_cell_rewritten_as_a_whole_is_read_in_bounded_time_and_loses_nothing()
     united, _ = notes.unite(notes.freeze(known), known, "\n".join(f"Call {n}!" for n in range(300)), at=T1, by="table")
 
     assert {e[1] for e in known} < {e[1] for e in united}
+
+
+def test_a_long_note_is_held_against_other_text_in_bounded_time() -> None:
+    known = _entries("ac\n" * 4_999 + "ac")
+    began = process_time()
+
+    united, _ = notes.unite(notes.freeze(known), known, "bd\n" * 5_000, at=T1, by="table")
+
+    assert len(united) == 2
+    assert process_time() - began < 5
+
+
+def test_a_word_changed_in_a_long_note_revises_it() -> None:
+    lines = [f"line {n} of the call with Ann" for n in range(500)]
+    known = _entries("\n".join(lines))
+
+    united, _ = notes.unite(notes.freeze(known), known, "\n".join([*lines[:-1], "bye"]), at=T1, by="table")
+
+    assert [e[1].splitlines()[-1] for e in united] == ["bye"]
 
 
 def test_no_entries_are_no_text() -> None:
