@@ -34,7 +34,7 @@ async def erase(
     Raises:
         NotFound, Merged, StaleVersion
     """
-    found = await leads.lock(tx, await erasure.family(tx, lead_id))
+    found = await _family(tx, lead_id)
     if lead_id not in found:
         raise NotFound(lead_id)
     if (survivor := found[lead_id].merged_into) is not None:
@@ -54,6 +54,17 @@ async def erase(
     )
     await _delete_there(tx, there, actor)
     await audits.note(tx, actor, "lead.erased", {"lead_id": str(lead_id)})
+
+
+async def _family(tx: Tx, lead_id: UUID) -> dict[UUID, leads.Stored]:
+    """Locks a lead and those that were merged into it, and returns them as they are by then."""
+    family = await erasure.family(tx, lead_id)
+    while True:
+        found = await leads.lock(tx, family)
+        # somebody may have merged or unmerged until the locks were held
+        locked, family = set(family), await erasure.family(tx, lead_id)
+        if locked.issuperset(family):
+            return {member: found[member] for member in family if member in found}
 
 
 async def _delete_there(tx: Tx, records: Sequence[tuple[UUID, str]], actor: str) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Callable
 from uuid import UUID
 
@@ -11,12 +12,17 @@ import pytest
 from app.db import deliveries, erasure, idempotency, leads, requests, reviews, workspaces
 from app.db.ids import new_id
 from app.db.session import Database, Tenant
-from app.sync import edit, erase, write_back
+from app.sync import edit, erase, merge, write_back
 from app.sync.bulk import Operation
 from app.sync.bulk import run as bulk
 from tests.conftest import Urls
 from tests.sync.conftest import Bench
 
+#: How many locks are waited for by transactions of this database.
+WAITING = (
+    "SELECT count(*) FROM pg_locks w WHERE NOT w.granted AND EXISTS (SELECT FROM pg_locks l JOIN pg_database d"
+    " ON d.oid = l.database WHERE l.pid = w.pid AND d.datname = current_database())"
+)
 TEXT_TYPES = {"text", "character varying", "jsonb", "json", "bytea", "tsvector", "ARRAY", "xml", "name", "character"}
 
 
@@ -182,6 +188,36 @@ async def test_a_deleted_lead_is_erased_and_so_are_those_merged_into_it(db: Data
 
         assert await tx.value("SELECT count(*) FROM lead") == 0
         assert await erasure.known(tx, [b"b@quill.test", b"nobody"]) == {b"b@quill.test"}
+
+
+@pytest.mark.parametrize("is_undone", [False, True], ids=["merged meanwhile", "unmerged meanwhile"])
+async def test_an_erasure_reaches_exactly_the_leads_that_are_merged_by_then(db: Database, *, is_undone: bool) -> None:
+    admin = Tenant(await workspaces.create(db), "admin")
+    async with db.transaction(admin) as tx:
+        one, two = [
+            UUID((await edit.create(tx, {"email": f"{name}@quill.test"}, actor="ann@team.test")).id) for name in "ab"
+        ]
+    if is_undone:
+        async with db.transaction(admin) as tx:
+            await merge.merge(tx, one, two, choices={}, actor="ann@team.test", dry_run=False)
+
+    async def purge() -> None:
+        async with db.transaction(admin) as tx:
+            await erase.erase(tx, one, fingerprint=str.encode, actor="ada@team.test")
+
+    async with db.transaction(admin) as tx:
+        if is_undone:
+            await merge.unmerge(tx, one, two, actor="ann@team.test")
+        else:
+            await merge.merge(tx, one, two, choices={}, actor="ann@team.test", dry_run=False)
+        erasing = asyncio.create_task(purge())
+        async with asyncio.timeout(5):
+            while not await tx.value(WAITING):  # noqa: ASYNC110 - only the database knows
+                await asyncio.sleep(0.01)
+    await erasing
+
+    async with db.transaction(admin) as tx:
+        assert [row["id"] for row in await tx.all("SELECT id FROM lead")] == ([two] if is_undone else [])
 
 
 @pytest.mark.parametrize("role", ["member", "viewer", "cron", "system"])
