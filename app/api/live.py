@@ -20,10 +20,10 @@ import structlog
 
 from app.api.errors import Problem
 from app.api.gate import Caller
-from app.api.running import FINISHED
 from app.api.streamed import Streamed, Write
 from app.db import events, keys
 from app.db.events import Event, Position
+from app.db.runs import FINISHED
 from app.db.session import Database, DatabaseUnavailable, Tenant
 
 log = structlog.get_logger()

@@ -15,12 +15,12 @@ from app.api.gate import Caller
 from app.api.schemas.shape import answer
 from app.api.schemas.sync import Run, RunWithParts
 from app.db import runs
+from app.db.runs import FINISHED
 from app.db.session import Tx
 from app.runtime import Runtime
 
 #: Seconds between two looks at a run that somebody waits for.
 LOOK_EVERY = 0.2
-FINISHED = frozenset({"done", "failed", "cancelled"})
 Wait = Annotated[int, Query(ge=0, le=60, description="Seconds to wait for the end; 200 if it came, else 202.")]
 #: Asks for the run inside the transaction it is given.
 Ask = Callable[[Tx], Awaitable[Any]]

@@ -11,7 +11,7 @@ import structlog
 from app.cli.console import names
 from app.cli.keeping import FIRST
 from app.cli.provider import Account, connect
-from app.db import targets, workspaces
+from app.db import connections, workspaces
 from app.db.session import Tenant
 from app.errors import LeadkeeperError
 from app.runtime import Runtime
@@ -32,7 +32,7 @@ async def ensure(runtime: Runtime) -> None:
     workspace_id = known.get(FIRST) or await workspaces.create(runtime.db, FIRST)
     tenant = Tenant(workspace_id, "operator")
     async with runtime.db.transaction(tenant) as tx:
-        had = {target.partition(":")[0] for target in await targets.ever(tx)}
+        had = {c.provider for c in await connections.every(tx, disconnected=True)}
     for account in wanted:
         if account.kind in had:
             continue

@@ -32,8 +32,6 @@ from app.scheduler import Worker
 from app.settings import Settings
 from app.sync import plans
 
-_OPEN = ("queued", "running")
-
 
 def sync(
     plan: Annotated[bool, typer.Option("--plan", help="Only show what would change, from what was read last.")] = False,
@@ -119,7 +117,7 @@ async def _watch(open_runtime: Runtime, tenant: Tenant, queued: dict[str, UUID],
                     done, total = row["progress"].get("done") or 0, row["progress"].get("total")
                     note = f"{row['stage'] or row['state']} {done:,}" + (f" of {total:,}" if total else "")
                     progress.update(bars[row["id"]], note=note, total=total, completed=done)
-                    if row["state"] not in _OPEN:
+                    if row["state"] in runs.FINISHED:
                         progress.update(bars.pop(row["id"]), total=1, completed=1)
         finally:
             await worker.stop()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import lru_cache
 from typing import Any
@@ -189,11 +189,6 @@ async def get(tx: Tx, connection_id: UUID) -> Stored | None:
         connection_id,
     )
     return None if row is None else _stored(row)
-
-
-def with_cursor(connection: Stored, lead_xid: int) -> Stored:
-    """Returns the connection as it is after its changes of leads were looked at."""
-    return replace(connection, lead_xid=lead_xid)
 
 
 async def every(tx: Tx, *, disconnected: bool = False) -> list[Stored]:

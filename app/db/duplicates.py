@@ -136,16 +136,6 @@ async def get(tx: Tx, item_id: UUID) -> Any:
     return await tx.one(f"{_ITEM} AND r.id = $2", tx.workspace_id, item_id)
 
 
-async def settle(tx: Tx, a: UUID, b: UUID, why: str, actor: str) -> None:
-    """Closes the open items between two leads: they were merged."""
-    await tx.run(
-        "UPDATE review_item SET state = 'closed', decision = $4, decided_by = $5, decided_at = $6, updated_at = $6,"
-        " version = version + 1 WHERE workspace_id = $1 AND kind = 'candidate' AND state = 'open'"
-        " AND lead_id = $2 AND field = $3",
-        tx.workspace_id, min(a, b), str(max(a, b)), {"why": why}, actor, tx.now,
-    )  # fmt: skip
-
-
 async def part_ways(tx: Tx, a: UUID, b: UUID, actor: str) -> None:
     """Dismisses the pair of two leads that were merged and are two again: somebody has decided that."""
     pair = (min(a, b), str(max(a, b)), {"dismissed": True, "why": "unmerged"}, actor, tx.now)

@@ -17,7 +17,7 @@ Format = Literal["csv", "ndjson"]
 Write = Callable[[bytes], Awaitable[None]]
 #: Seconds an export may take: an old transaction keeps vacuum from cleaning up.
 LONGEST: Final = 1800.0
-FIELDS: Final = ("id", "version", *policy.FIELDS, *lead_queries.BESIDES[2:])
+FIELDS: Final = tuple(lead_queries.COLUMNS)
 
 #: A cell that begins with one of these runs as a formula in some spreadsheet: tab, line ends, + - = @ and their
 #: full-width forms (OWASP, "CSV Injection").

@@ -11,6 +11,9 @@ from app.db.session import Tx
 from app.domain.lead import Action, Lead, Refuse, SetField
 from app.domain.values import JSON
 
+#: A lead, its new version, what changed by field, and what was refused.
+Row = tuple[Lead, int, Mapping[str, JSON], Sequence[JSON]]
+
 
 async def record(
     tx: Tx,
@@ -22,7 +25,7 @@ async def record(
     connection_id: UUID | None = None,
 ) -> None:
     """Writes down what changed, and what was refused, for leads at their new version."""
-    rows = []
+    rows: list[Row] = []
     for lead, version, actions in entries:
         changes: dict[str, JSON] = {}
         refused: list[JSON] = []
@@ -35,11 +38,21 @@ async def record(
                      "link": action.link}
                 )  # fmt: skip
         if changes or refused:
-            rows.append(
-                {"id": str(new_id()), "lead_id": lead.id, "version": version, "changes": changes, "refused": refused}
-            )
-    if not rows:
-        return
+            rows.append((lead, version, changes, refused))
+    if rows:
+        await write(tx, rows, source=source, actor=actor, run_id=run_id, connection_id=connection_id)
+
+
+async def write(
+    tx: Tx,
+    rows: Sequence[Row],
+    *,
+    source: str,
+    actor: str | None = None,
+    run_id: UUID | None = None,
+    connection_id: UUID | None = None,
+) -> None:
+    """Adds to the history what is put into its words already: (lead, version, changes, refused)."""
     await tx.run(
         "INSERT INTO lead_change (workspace_id, source, actor, run_id, connection_id, at, xid, id, lead_id, version,"
         " changes, refused) SELECT $1, $2, $3, $4, $5, $6, pg_current_xact_id()::text::bigint, r.*"
@@ -50,7 +63,10 @@ async def record(
         run_id,
         connection_id,
         tx.now,
-        rows,
+        [
+            {"id": str(new_id()), "lead_id": lead.id, "version": version, "changes": changes, "refused": refused}
+            for lead, version, changes, refused in rows
+        ],
     )
 
 
@@ -83,15 +99,8 @@ async def record_end(
 ) -> None:
     """Writes down, in the history and in the activity log, that locked leads were deleted or came back."""
     changes = {"deleted": {"old": not deleted, "new": deleted, "rule": "delete" if deleted else "restore"}}
-    await tx.many(
-        "INSERT INTO lead_change (workspace_id, id, lead_id, version, source, actor, run_id, connection_id, changes,"
-        " at, xid) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, pg_current_xact_id()::text::bigint)",
-        [
-            (tx.workspace_id, new_id(), UUID(lead.id), lead.version + 1, source, actor, run_id, connection_id, changes,
-             tx.now)
-            for lead in leads
-        ],
-    )  # fmt: skip
+    rows: list[Row] = [(lead, lead.version + 1, changes, []) for lead in leads]
+    await write(tx, rows, source=source, actor=actor, run_id=run_id, connection_id=connection_id)
     kind = "deleted" if deleted else "restored"
     await log(
         tx,

@@ -12,8 +12,6 @@ from uuid import UUID
 from app.db.session import Tx
 from app.domain import policy
 
-#: What a lead shows beside the policy's fields.
-BESIDES: Final = ("id", "version", "custom", "created_by", "created_at", "updated_at")
 _INSTANT: Final = 'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"'
 
 
@@ -28,7 +26,9 @@ def column(name: str) -> str:
 
 
 #: What shows of a lead, in the order in which it shows.
-COLUMNS: Final = {name: column(name) for name in ("id", "version", *policy.FIELDS, *BESIDES[2:])}
+COLUMNS: Final = {
+    name: column(name) for name in ("id", "version", *policy.FIELDS, "custom", "created_by", "created_at", "updated_at")
+}
 
 
 @lru_cache(maxsize=256)

@@ -30,6 +30,12 @@ _WRITTEN = (
     *_PLAIN, "notes", "note_entries", "custom", "marks", "origins", "own_counts", "positive_at",
 )  # fmt: skip
 
+#: What every change of a lead moves along; `$3` is its time.
+NEXT = (
+    "updated_at = $3, version = lead.version + 1, sync_version = lead.sync_version + 1,"
+    " changed_xid = pg_current_xact_id()::text::bigint"
+)
+
 
 class IdentityTaken(LeadkeeperError):
     """Another lead of the workspace has this e-mail address or LinkedIn page."""
@@ -154,11 +160,9 @@ async def save(tx: Tx, moves: Sequence[tuple[Lead, Lead]]) -> None:
     columns = [name for name in _WRITTEN if name in changed]
     assigned = ", ".join(f"{name} = r.{name}" for name in columns)
     await tx.run(
-        f"UPDATE lead SET {assigned}, version = lead.version + 1, sync_version = lead.sync_version + 1,"
-        " changed_xid = pg_current_xact_id()::text::bigint, updated_at = $3"
-        " FROM jsonb_populate_recordset(NULL::lead, $1) AS r WHERE lead.workspace_id = $2 AND lead.id = r.id"
+        f"UPDATE lead SET {assigned}, {NEXT} FROM jsonb_populate_recordset(NULL::lead, $1) AS r"
         # said twice, because the planner takes the rows of a function for a hundred
-        " AND lead.id = ANY($4)",
+        " WHERE lead.workspace_id = $2 AND lead.id = r.id AND lead.id = ANY($4)",
         [_row(lead, columns) for _, lead in moves],
         tx.workspace_id,
         tx.now,
@@ -175,13 +179,12 @@ async def tombstone(
     run_id: UUID | None = None,
     connection_id: UUID | None = None,
 ) -> None:
-    """Marks locked leads as deleted: their identities are free again, their links end, their history stays."""
+    """Marks locked leads as deleted: their identities are free again, their history stays."""
     if not ended:
         return
     ids = [UUID(lead.id) for lead in ended]
     await tx.run(
-        "UPDATE lead SET deleted_at = $3, updated_at = $3, version = version + 1, sync_version = sync_version + 1,"
-        " changed_xid = pg_current_xact_id()::text::bigint WHERE workspace_id = $1 AND id = ANY($2)",
+        f"UPDATE lead SET deleted_at = $3, {NEXT} WHERE workspace_id = $1 AND id = ANY($2)",
         tx.workspace_id,
         ids,
         tx.now,
@@ -197,8 +200,7 @@ async def revive(tx: Tx, lead: Lead, *, source: str, actor: str) -> None:
     """Takes a locked tombstone back; raises `IdentityTaken` where another lead has one of its identities by now."""
     await _take(tx, dict.fromkeys(strong(lead.values), lead.id))
     await tx.run(
-        "UPDATE lead SET deleted_at = NULL, updated_at = $3, version = version + 1, sync_version = sync_version + 1,"
-        " changed_xid = pg_current_xact_id()::text::bigint WHERE workspace_id = $1 AND id = $2",
+        f"UPDATE lead SET deleted_at = NULL, {NEXT} WHERE workspace_id = $1 AND id = $2",
         tx.workspace_id,
         UUID(lead.id),
         tx.now,

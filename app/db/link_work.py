@@ -147,6 +147,17 @@ async def touch_all(tx: Tx, connection_id: UUID) -> None:
     )
 
 
+async def touch_leads(tx: Tx, lead_ids: Iterable[UUID], connection_ids: Iterable[UUID]) -> None:
+    """Asks for some leads to be reconciled again with some connections."""
+    await tx.run(
+        "UPDATE link SET dirty = true, reconciled_version = -1 WHERE workspace_id = $1 AND lead_id = ANY($2)"
+        " AND connection_id = ANY($3) AND gone_at IS NULL AND ended_at IS NULL",
+        tx.workspace_id,
+        list(lead_ids),
+        list(connection_ids),
+    )
+
+
 async def looked_at(tx: Tx, link_ids: Iterable[UUID], at: datetime) -> None:
     """Notes that records were read again, also where they show what they showed before."""
     await tx.run(
@@ -268,16 +279,6 @@ async def mark_gone(tx: Tx, link_ids: Sequence[UUID], *, speaks_again: bool) -> 
     )
 
 
-async def removed(tx: Tx, link_id: UUID) -> None:
-    """Ends a link whose record was taken away there on request; it counts again if it is added again."""
-    await tx.run(
-        "UPDATE link SET gone_at = $3, dirty = false, push_due = false WHERE workspace_id = $1 AND id = $2",
-        tx.workspace_id,
-        link_id,
-        tx.now,
-    )
-
-
 async def others(tx: Tx, connection_id: UUID, lead_ids: Sequence[UUID]) -> list[Any]:
     """Returns the records of a connection that leads have left, the oldest of each lead first."""
     return await tx.all(
@@ -313,6 +314,16 @@ async def end_of_lead(tx: Tx, lead_ids: Sequence[UUID]) -> None:
         "UPDATE link SET ended_at = $3, dirty = false, push_due = false WHERE workspace_id = $1 AND lead_id = ANY($2)",
         tx.workspace_id,
         list(lead_ids),
+        tx.now,
+    )
+
+
+async def end_of_connection(tx: Tx, connection_id: UUID) -> None:
+    """Ends the links of a connection that is no more; they stay as they were seen last."""
+    await tx.run(
+        "UPDATE link SET ended_at = $3, dirty = false, push_due = false WHERE workspace_id = $1 AND connection_id = $2",
+        tx.workspace_id,
+        connection_id,
         tx.now,
     )
 

@@ -10,16 +10,13 @@ from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
 
+from app.db import history
 from app.db.ids import new_id
+from app.db.leads import NEXT
 from app.db.session import Tx
 from app.domain.lead import Lead, Origin
 from app.domain.policy import Source
 from app.domain.values import JSON
-
-_NEXT = (
-    "updated_at = $3, version = version + 1, sync_version = sync_version + 1,"
-    " changed_xid = pg_current_xact_id()::text::bigint"
-)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -145,7 +142,7 @@ async def bury(tx: Tx, loser: Lead, survivor: UUID, *, actor: str) -> None:
     """Makes a lead the tombstone of a merged one."""
     lead_id = UUID(loser.id)
     await tx.run(
-        f"UPDATE lead SET deleted_at = $3, merged_into = $4, {_NEXT} WHERE workspace_id = $1 AND id = $2",
+        f"UPDATE lead SET deleted_at = $3, merged_into = $4, {NEXT} WHERE workspace_id = $1 AND id = $2",
         tx.workspace_id, lead_id, tx.now, survivor,
     )  # fmt: skip
     await tx.run("DELETE FROM lead_block WHERE workspace_id = $1 AND lead_id = $2", tx.workspace_id, lead_id)
@@ -155,7 +152,7 @@ async def bury(tx: Tx, loser: Lead, survivor: UUID, *, actor: str) -> None:
 async def unearth(tx: Tx, loser: Lead, survivor: UUID, *, actor: str) -> None:
     """Makes the tombstone of a merged lead a lead again."""
     await tx.run(
-        f"UPDATE lead SET deleted_at = NULL, merged_into = NULL, {_NEXT} WHERE workspace_id = $1 AND id = $2",
+        f"UPDATE lead SET deleted_at = NULL, merged_into = NULL, {NEXT} WHERE workspace_id = $1 AND id = $2",
         tx.workspace_id, UUID(loser.id), tx.now,
     )  # fmt: skip
     await _note(tx, loser, (str(survivor), None), f"unmerge from {survivor}", actor)
@@ -167,11 +164,7 @@ async def _note(tx: Tx, lead: Lead, into: tuple[str | None, str | None], rule: s
         "deleted": {"old": old is not None, "new": new is not None, "rule": rule},
         "merged_into": {"old": old, "new": new, "rule": rule},
     }
-    await tx.run(
-        "INSERT INTO lead_change (workspace_id, id, lead_id, version, source, actor, changes, at, xid)"
-        " VALUES ($1, $2, $3, $4, 'user', $5, $6, $7, pg_current_xact_id()::text::bigint)",
-        tx.workspace_id, new_id(), UUID(lead.id), lead.version + 1, actor, changes, tx.now,
-    )  # fmt: skip
+    await history.write(tx, [(lead, lead.version + 1, changes, [])], source="user", actor=actor)
 
 
 async def keep(tx: Tx, survivor: Lead, loser: Lead, after: Lead, moved: Mapping[str, JSON], *, actor: str) -> None:

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from typing import Any
 from uuid import UUID
 
-from app.db import erasure
 from app.db.session import Tx
 
 #: A jsonpath over a link's cells, by the state of a field.
@@ -61,47 +59,6 @@ async def diverged(tx: Tx, limit: int, after: UUID | None = None) -> list[Any]:
         limit,
         after,
     )
-
-
-async def was_approved(tx: Tx, connection_id: UUID) -> bool:
-    """Tells whether a plan of this connection was ever approved: before that, nothing is applied."""
-    found = await tx.value(
-        "SELECT 1 FROM review_item WHERE workspace_id = $1 AND connection_id = $2 AND kind = 'plan'"
-        " AND state = 'decided' LIMIT 1",
-        tx.workspace_id,
-        connection_id,
-    )
-    return found is not None
-
-
-async def touch_leads(tx: Tx, lead_ids: Iterable[UUID], connection_ids: Iterable[UUID]) -> int:
-    """Asks for some leads to be reconciled again with some connections."""
-    return await tx.run(
-        "UPDATE link SET dirty = true, reconciled_version = -1 WHERE workspace_id = $1 AND lead_id = ANY($2)"
-        " AND connection_id = ANY($3) AND gone_at IS NULL AND ended_at IS NULL",
-        tx.workspace_id,
-        list(lead_ids),
-        list(connection_ids),
-    )
-
-
-async def retire(tx: Tx, connection_id: UUID) -> None:
-    """Ends a connection: its links stay as they were seen last and end, what waits for a person is closed."""
-    await tx.run(
-        "UPDATE connection SET deleted_at = $3, state = 'paused', next_run_at = NULL, reason = 'deleted'"
-        " WHERE workspace_id = $1 AND id = $2",
-        tx.workspace_id, connection_id, tx.now,
-    )  # fmt: skip
-    await tx.run(
-        "UPDATE link SET ended_at = $3, dirty = false, push_due = false WHERE workspace_id = $1 AND connection_id = $2",
-        tx.workspace_id, connection_id, tx.now,
-    )  # fmt: skip
-    await tx.run(
-        "UPDATE review_item SET state = 'closed', decision = $3, decided_at = $4, updated_at = $4,"
-        " version = version + 1 WHERE workspace_id = $1 AND connection_id = $2 AND state = 'open'",
-        tx.workspace_id, connection_id, {"why": "the connection was deleted"}, tx.now,
-    )  # fmt: skip
-    await erasure.forget_there(tx, connection_id)
 
 
 async def totals(tx: Tx) -> list[Any]:

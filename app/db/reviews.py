@@ -63,18 +63,17 @@ async def note_decided(
     )
 
 
-async def close(tx: Tx, kind: str, *, link_id: UUID | None = None, field: str = "", why: str) -> None:
-    """Closes the open item of a link's field: what it was about is settled."""
+async def close(tx: Tx, *, why: str, by: str | None = None, **about: UUID | str) -> None:
+    """Closes the open items that are about all of this (values of the item's columns): it is settled."""
+    those = "".join(f" AND {name} = ${place}" for place, name in enumerate(about, 5))
     await tx.run(
-        "UPDATE review_item SET state = 'closed', decision = $5, decided_at = $6, updated_at = $6,"
-        " version = version + 1"
-        " WHERE workspace_id = $1 AND kind = $2 AND link_id IS NOT DISTINCT FROM $3 AND field = $4 AND state = 'open'",
+        "UPDATE review_item SET state = 'closed', decision = $2, decided_by = $3, decided_at = $4, updated_at = $4,"
+        f" version = version + 1 WHERE workspace_id = $1 AND state = 'open'{those}",
         tx.workspace_id,
-        kind,
-        link_id,
-        field,
         {"why": why},
+        by,
         tx.now,
+        *about.values(),
     )
 
 
@@ -86,34 +85,6 @@ async def of_connection(tx: Tx, kind: str, connection_id: UUID) -> list[Any]:
         tx.workspace_id,
         kind,
         connection_id,
-    )
-
-
-async def close_all(tx: Tx, kind: str, connection_id: UUID, *, field: str = "", why: str) -> None:
-    """Closes a connection's open items of a kind that concern a field (or the records as a whole)."""
-    await tx.run(
-        "UPDATE review_item SET state = 'closed', decision = $4, decided_at = $5, updated_at = $5,"
-        " version = version + 1"
-        " WHERE workspace_id = $1 AND kind = $2 AND connection_id = $3 AND state = 'open' AND field = $6",
-        tx.workspace_id,
-        kind,
-        connection_id,
-        {"why": why},
-        tx.now,
-        field,
-    )
-
-
-async def close_of_lead(tx: Tx, kind: str, lead_id: UUID, *, why: str) -> None:
-    """Closes a lead's open items of a kind."""
-    await tx.run(
-        "UPDATE review_item SET state = 'closed', decision = $4, decided_at = $5, updated_at = $5,"
-        " version = version + 1 WHERE workspace_id = $1 AND kind = $2 AND lead_id = $3 AND state = 'open'",
-        tx.workspace_id,
-        kind,
-        lead_id,
-        {"why": why},
-        tx.now,
     )
 
 
@@ -150,13 +121,7 @@ async def page(tx: Tx, kinds: Sequence[str], states: Sequence[str], limit: int, 
 
 async def find_open(tx: Tx, kind: str, connection_id: UUID) -> Any:
     """Returns the open item of a kind that concerns a connection, or None."""
-    return await tx.one(
-        f"SELECT {_SHOWN} FROM review_item WHERE workspace_id = $1 AND kind = $2 AND connection_id = $3"
-        " AND state = 'open' ORDER BY id LIMIT 1",
-        tx.workspace_id,
-        kind,
-        connection_id,
-    )
+    return next(iter(await of_connection(tx, kind, connection_id)), None)
 
 
 async def count_open(tx: Tx) -> dict[str, int]:
@@ -166,3 +131,14 @@ async def count_open(tx: Tx) -> dict[str, int]:
         tx.workspace_id,
     )
     return {row["kind"]: row["n"] for row in rows}
+
+
+async def was_approved(tx: Tx, connection_id: UUID) -> bool:
+    """Tells whether a plan of this connection was ever approved: before that, nothing is applied."""
+    found = await tx.value(
+        "SELECT 1 FROM review_item WHERE workspace_id = $1 AND connection_id = $2 AND kind = 'plan'"
+        " AND state = 'decided' LIMIT 1",
+        tx.workspace_id,
+        connection_id,
+    )
+    return found is not None

@@ -11,6 +11,7 @@ from app.db.session import Tx
 from app.domain.values import JSON
 
 OPEN = "('queued', 'running')"
+FINISHED = frozenset({"done", "failed", "cancelled"})
 _SHOWN = (
     "id, connection_id, parent_id, kind, trigger, state, stage, options, counters, progress, error, requested_by,"
     " created_at, started_at, finished_at"

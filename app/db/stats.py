@@ -79,13 +79,3 @@ async def of_runs(tx: Tx, since: datetime) -> list[Any]:
         tx.workspace_id,
         since,
     )
-
-
-async def open_items(tx: Tx) -> dict[str, int]:
-    """Returns how many items wait for a person, by kind."""
-    rows = await tx.all(
-        "SELECT kind, count(*) AS n FROM review_item WHERE workspace_id = $1 AND state = 'open' GROUP BY kind"
-        " ORDER BY kind",
-        tx.workspace_id,
-    )
-    return {row["kind"]: row["n"] for row in rows}

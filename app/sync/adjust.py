@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import Any
 from uuid import UUID
 
-from app.db import accounts, audits, connections, link_work, overview, reviews, runs
+from app.db import accounts, audits, connections, erasure, link_work, reviews, runs
 from app.db.connections import Stored, StreamState
 from app.db.session import Tx
 from app.domain import filters, mapping
@@ -94,7 +94,7 @@ async def change(
     if "mapping" in changes and stored.pushes:
         at_rest = StreamState(position=None, watermark=None, progress={})
         await connections.move_stream(tx, stored.id, STREAM, at_rest)
-        await reviews.close_all(tx, "plan", stored.id, why="the mapping has changed")
+        await reviews.close(tx, kind="plan", connection_id=stored.id, why="the mapping has changed")
         if stored.state in ("new", "active"):
             await runs.queue(tx, stored.id, "full", "mapping", requested_by=actor)
     await _note(tx, actor, "connection.changed", stored, fields=sorted(changes))
@@ -124,7 +124,7 @@ async def resume(tx: Tx, connection_id: UUID, *, actor: str) -> None:
     if stored.state == "active":
         return
     await _note(tx, actor, "connection.resumed", stored)
-    if not await overview.was_approved(tx, connection_id):
+    if not await reviews.was_approved(tx, connection_id):
         # it was stopped before anybody saw its plan: that still comes first
         await connections.change(tx, connection_id, state="new", reason=None)
         await runs.queue(tx, connection_id, "delta", "resume", requested_by=actor)
@@ -139,7 +139,10 @@ async def remove(tx: Tx, connection_id: UUID, *, actor: str) -> None:
     """Ends a connection; the records there and the leads here stay as they are."""
     stored = await known(tx, connection_id)
     await runs.cancel_for(tx, connection_id, "the connection was deleted")
-    await overview.retire(tx, connection_id)
+    await connections.change(tx, connection_id, deleted_at=tx.now, state="paused", next_run_at=None, reason="deleted")
+    await link_work.end_of_connection(tx, connection_id)
+    await reviews.close(tx, connection_id=connection_id, why="the connection was deleted")
+    await erasure.forget_there(tx, connection_id)
     await _note(tx, actor, "connection.deleted", stored)
 
 

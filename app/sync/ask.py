@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 from uuid import UUID
 
-from app.db import connections, overview, runs
+from app.db import connections, link_work, runs
 from app.db.connections import Stored
 from app.db.session import Tx
 from app.domain.values import JSON
@@ -65,7 +65,7 @@ async def ask(
     elif not chosen:
         raise NothingToSync
     if lead_ids:
-        await overview.touch_leads(tx, lead_ids, [c.id for c in chosen])
+        await link_work.touch_leads(tx, lead_ids, [c.id for c in chosen])
     if len(chosen) == 1:
         run_id = await _of_one(tx, chosen[0].id, kind, trigger, actor, options or {})
     else:

@@ -54,7 +54,7 @@ async def check_clears(tx: Tx, job: Job) -> None:
             await reviews.put(tx, "quarantine", evidence, connection_id=job.id, field=field)
     for field in known - held:
         why = "the values are there again, or their clears were approved"
-        await reviews.close_all(tx, "quarantine", job.id, field=field, why=why)
+        await reviews.close(tx, kind="quarantine", connection_id=job.id, field=field, why=why)
     job.held_clears = frozenset(held)
 
 

@@ -46,6 +46,8 @@ async def _delete(job: Job, remote_ids: Sequence[str]) -> None:
         async with job.fenced() as tx:
             await erasure.forget_there(tx, job.id, remote_ids)
             for remote_id in remote_ids:
-                await reviews.close_all(tx, "erased", job.id, field=remote_id, why="the record was deleted there")
+                await reviews.close(
+                    tx, kind="erased", connection_id=job.id, field=remote_id, why="the record was deleted there"
+                )
             job.count("erased_there", len(remote_ids))
             await job.progress(tx, "erase", done=len(remote_ids))

@@ -108,7 +108,9 @@ async def _follow(tx: Tx, job: Job) -> None:
     is_read_again = await runs.open_for(tx, job.id, "full") is not None
     if not found:
         if not is_read_again:
-            await reviews.close_all(tx, ALERT, job.id, field=FIELD, why="what was missed has been read again")
+            await reviews.close(
+                tx, kind=ALERT, connection_id=job.id, field=FIELD, why="what was missed has been read again"
+            )
         return
     await reviews.put(tx, ALERT, _evidence(found), connection_id=job.id, field=FIELD)
     if ended := [gap.ended_at for gap in found if gap.ended_at is not None]:

@@ -281,7 +281,8 @@ async def _happen(
             _suppress(batch, delivery, event)
             batch.outcomes.append(Outcome(delivery.id, "applied", None, lead_id))
             if delivery.attempts:
-                await reviews.close(tx, "delivery", field=_unknown(batch, event.emails[0]), why="its lead is known now")
+                address = _unknown(batch, event.emails[0])
+                await reviews.close(tx, kind="delivery", field=address, why="its lead is known now")
     await leads.insert(tx, [(lead, Source.EVENT.value) for before, lead in moved if before is None])
     await leads.save(tx, [(before, lead) for before, lead in moved if before is not None])
     await leads.claim_identities(tx, [(before, lead) for before, lead in moved if before is None])

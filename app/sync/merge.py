@@ -162,7 +162,8 @@ async def _apply(
     noted = [*actions, _came(None, other.id, f"merge of {other.id}", tx)]
     await history.record(tx, [(after, after.version, noted)], source=Source.USER.value, actor=actor)
     await _log(tx, survivor_id, "merged", after.version, actor, other_id)
-    await duplicates.settle(tx, survivor_id, other_id, "merged", actor)
+    pair = sorted((survivor_id, other_id))
+    await reviews.close(tx, kind="candidate", lead_id=pair[0], field=str(pair[1]), why="merged", by=actor)
     await look_anew(tx, [survivor_id])
 
 
@@ -204,7 +205,7 @@ async def unmerge(tx: Tx, lead_id: UUID, other_id: UUID | None, *, actor: str, v
     await _log(tx, lead_id, "unmerged", now.version + 1, actor, merge.loser_id)
     for s in back:
         apart = "the two leads are two again"
-        await reviews.close(tx, "candidate", link_id=UUID(s.link.id), field="second record", why=apart)
+        await reviews.close(tx, kind="candidate", link_id=UUID(s.link.id), field="second record", why=apart)
     await merges.undone(tx, merge.id)
     await duplicates.part_ways(tx, lead_id, merge.loser_id, actor)
     await look_anew(tx, [lead_id, merge.loser_id])

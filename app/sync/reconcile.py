@@ -8,7 +8,7 @@ its link, and the rest goes on.
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from uuid import UUID
 
 import structlog
@@ -263,7 +263,7 @@ async def _note_conflicts(
     for action in conflicts:
         if isinstance(action, CloseConflict):
             why = "the sides met, or only one of them differs any more"
-            await reviews.close(tx, "conflict", link_id=UUID(action.link), field=action.field, why=why)
+            await reviews.close(tx, kind="conflict", link_id=UUID(action.link), field=action.field, why=why)
         else:
             c = action.conflict
             evidence = {
@@ -331,7 +331,7 @@ async def _changed_here(job: Job) -> None:
                 await _learn(tx, job, ids)
             if finished or ids:
                 await connections.change(tx, job.id, lead_xid=xid)
-    job.connection = connections.with_cursor(job.connection, xid)
+    job.connection = replace(job.connection, lead_xid=xid)
 
 
 async def look_at_own_changes(job: Job) -> None:

@@ -67,7 +67,13 @@ async def sweep(job: Job, began: datetime | None = None) -> None:
         if len(gone) > max(threshold, job.options.get("allowed_deletes", 0)):
             await _quarantine(tx, job, gone, total)
         else:
-            await reviews.close_all(tx, "quarantine", job.id, why="the records are there again, or were approved")
+            await reviews.close(
+                tx,
+                kind="quarantine",
+                connection_id=job.id,
+                field="",
+                why="the records are there again, or were approved",
+            )
             await end(tx, job, gone)
         await sweeps.forget(tx, job.id)
         done = connections.StreamState(position=None, watermark=tx.now, progress={})

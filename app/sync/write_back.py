@@ -156,7 +156,7 @@ async def _end(job: Job, request: Request, error: str | None) -> None:
         if not ended:
             return
         if request.kind == "remove" and error is None:
-            await link_work.removed(tx, request.link_id)
+            await link_work.mark_gone(tx, [request.link_id], speaks_again=True)
         outcome = "failed" if error else "done"
         detail = _detail(request.kind, request.interest, request.campaign) | ({"error": error} if error else {})
         kind, key = f"{request.kind}.{outcome}", f"{request.id}:{outcome}"

@@ -22,7 +22,7 @@ from typer.testing import CliRunner
 
 from app.cli import app, first_start
 from app.cli.console import names
-from app.db import connections, keys, targets, workspaces
+from app.db import connections, keys, workspaces
 from app.db.session import Database, Tenant
 from app.lab.servers import free_socket
 from app.lab.transport import InProcess
@@ -255,7 +255,7 @@ async def test_the_first_start_connects_what_the_settings_name_once(urls: Urls, 
         await first_start.ensure(runtime)
         async with runtime.db.transaction(tenant) as tx:
             left = [c.name for c in await connections.every(tx)]
-            ever = await targets.ever(tx)
+            ever = await connections.every(tx, disconnected=True)
 
     assert made == [("Airtable", "new"), ("Instantly", "new")]
     assert (left, len(ever)) == (["Instantly"], 2)

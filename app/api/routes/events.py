@@ -125,7 +125,7 @@ async def follow_run(
             return row["state"], (await running.detailed(tx, row)).model_dump_json()
 
     state, _ = await look()
-    if state in running.FINISHED and last_event_id in running.FINISHED:
+    if state in runs.FINISHED and last_event_id in runs.FINISHED:
         return Response(status_code=204)
 
     def tell(feed: live.Feed) -> AsyncGenerator[bytes]:

@@ -14,7 +14,7 @@ from app.api.deps import READ, WORK, Session
 from app.api.schemas.shape import answer
 from app.api.schemas.stats import LeadStats, SyncStats
 from app.api.strict import StrictRoute
-from app.db import stats
+from app.db import reviews, stats
 from app.domain.ladder import STATUS_LADDER, rank
 
 router = APIRouter(prefix="/api/stats", tags=["statistics"], route_class=StrictRoute)
@@ -57,7 +57,7 @@ async def sync(
         "counters": dict(sorted(counters.items())),
         "calls_this_month": sum(m["calls"] for c in connections for m in c["calls"] if m["month"] == month),
         "pending": sum(c["pending"] for c in connections),
-        "open_items": await stats.open_items(tx),
+        "open_items": await reviews.count_open(tx),
         "connections": connections,
     }
     return answer(SyncStats.model_validate(found))
