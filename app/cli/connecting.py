@@ -23,7 +23,7 @@ from app.cli.console import (
 from app.db import connections, overview, reviews
 from app.db.connections import Stored
 from app.db.session import Tenant
-from app.domain.merge import Strategy
+from app.domain.cells import Strategy
 from app.runtime import Runtime, probe_account
 from app.settings import Settings
 from app.sync import adjust, plans

@@ -15,8 +15,8 @@ import orjson
 from app.db.leads import instant
 from app.db.session import Database, Tenant, Tx
 from app.domain import lead as policy_view
+from app.domain.cells import Strategy
 from app.domain.mapping import MappingTable, incoming, load
-from app.domain.merge import Strategy
 from app.domain.policy import Source
 from app.domain.values import JSON
 from app.errors import LeadkeeperError

@@ -15,8 +15,8 @@ from uuid import UUID
 from app.db.ids import new_id
 from app.db.leads import instant
 from app.db.session import Tx
+from app.domain.cells import Cell, Flapping, Sent, State
 from app.domain.lead import Connection, Link
-from app.domain.merge import Cell, Flapping, Sent, State
 from app.domain.values import JSON, MISSING
 
 _COLUMNS = (

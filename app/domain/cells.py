@@ -142,8 +142,6 @@ class How:
     same: Callable[[JSON, JSON], bool] = lambda here, there: bool(here == there)
     #: for rules that unite both sides: (base local, here, there, time) -> united, and what of it is there already
     unite: Callable[[JSON | Missing, JSON, JSON, str], tuple[JSON, JSON]] | None = None
-    #: the ladder's rank, for rule `ladder`
-    rank: Callable[[JSON], int] = lambda _value: 0
     #: what a lead value looks like when it stands in a base
     freeze: Callable[[JSON], JSON] = lambda value: value
     #: the mapping has changed since the base was read

@@ -35,11 +35,11 @@ class Draft:
     """A lead and its links while the plan is made: every action is noted and carried out at once."""
 
     lead: Lead
-    links: dict[str, Link]
-    owners: Owners
-    actions: list[Action]
+    links: dict[str, Link] = field(default_factory=dict)
+    owners: Owners = field(default_factory=dict)
     #: what links count that take no part in this plan
     silent: Mapping[str, int] = field(default_factory=dict)
+    actions: list[Action] = field(default_factory=list)
     #: up to which action each link has learnt what moved
     known: dict[str, int] = field(default_factory=dict)
     #: the connections that have a record of this lead

@@ -12,6 +12,7 @@ from collections.abc import Iterable
 from app.domain import policy, rules
 from app.domain.draft import Draft
 from app.domain.events import Event
+from app.domain.incoming import judge_reply
 from app.domain.lead import Lead, Origin, Refuse
 from app.domain.policy import Rule, Source
 from app.domain.values import JSON, MISSING
@@ -22,16 +23,17 @@ def take(lead: Lead, events: Iterable[Event], *, connection: str | None, decided
 
     `decided` is when a person (or an authority) last set the status, however it moved since.
     """
-    draft = Draft(lead.copy(), {}, {}, [])
+    draft = Draft(lead.copy())
     for event in sorted(events, key=lambda event: event.order):
         origin = Origin(Source.EVENT, connection, event.moment)
         _climb(
             draft, "status", event.kind.status, origin, since=decided if (event.at or "") < (decided or "") else None
         )
         _climb(draft, "delivery_status", event.kind.delivery, origin)
-        _judge_reply(draft, event, origin)
+        if event.kind.positive is not None:
+            judge_reply(draft, event.kind.positive, event.at, origin)
         if event.kind.is_contact:
-            _take_latest(draft, "last_contacted_at", event.at, origin)
+            _take_contact(draft, event, origin)
             _take_step(draft, event, origin)
         _take_account(draft, event, origin)
     return draft
@@ -52,19 +54,9 @@ def _climb(draft: Draft, name: str, there: str | None, origin: Origin, *, since:
     draft.set(name, value, rule=Rule.LADDER.value, origin=origin)
 
 
-def _judge_reply(draft: Draft, event: Event, origin: Origin) -> None:
-    there = event.kind.positive
-    if there is None:
-        return
-    here, name = draft.lead.values.get("is_positive_reply"), "is_positive_reply"
-    if rules.later_event(here, draft.lead.positive_at, there, event.at):
-        draft.set(name, there, rule=Rule.EVENT_TIME.value, origin=origin, event_at=event.at)
-    elif here != there:
-        draft.emit(Refuse(field=name, value=there, kept=here, reason="a later event said otherwise"))
-
-
-def _take_latest(draft: Draft, name: str, there: JSON, origin: Origin) -> None:
-    value = rules.take(Rule.NEWEST, draft.lead.values.get(name), there, yields=False, cleared=False)
+def _take_contact(draft: Draft, event: Event, origin: Origin) -> None:
+    name = "last_contacted_at"
+    value = rules.take(Rule.NEWEST, draft.lead.values.get(name), event.at, yields=False, cleared=False)
     if value is not MISSING:
         draft.set(name, value, rule=Rule.NEWEST.value, origin=origin)
 

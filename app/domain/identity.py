@@ -29,51 +29,36 @@ class Identity(NamedTuple):
     value: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Blocked:
-    """Values that identify nobody; `|` extends a list by another one."""
-
-    #: local parts of addresses that a role or a machine reads
-    mailboxes: frozenset[str] = frozenset()
-    addresses: frozenset[str] = frozenset()
-    domains: frozenset[str] = frozenset()
-    #: slugs of LinkedIn pages that are nobody's
-    profiles: frozenset[str] = frozenset()
-
-    def __or__(self, other: Blocked) -> Blocked:
-        return Blocked(
-            mailboxes=self.mailboxes | other.mailboxes,
-            addresses=self.addresses | other.addresses,
-            domains=self.domains | other.domains,
-            profiles=self.profiles | other.profiles,
-        )
-
-
 _WORDS: Final = "none null nobody noone unknown test asdf abc xxx noemail nomail email user name onbekend geen"
 
-BLOCKED: Final = Blocked(
-    mailboxes=normalize.words(
-        """
-        info information informatie sales contact kontakt contacto hello hallo hi hey office kantoor support service
-        help helpdesk servicedesk admin administrator administratie administration marketing communicatie pr press pers
-        media hr recruitment recruiting jobs job vacatures careers career werkenbij sollicitatie noreply no-reply
-        no_reply no.reply donotreply do-not-reply niet-beantwoorden team post mail mailbox email welkom welcome verkoop
-        inkoop purchase purchasing orders order bestellingen billing invoice invoices factuur facturen finance
-        boekhouding accounting accounts payments legal juridisch privacy security abuse postmaster webmaster hostmaster
-        root mailer-daemon newsletter nieuwsbrief notifications notification alerts reception receptie secretariaat
-        secretary customerservice klantenservice feedback enquiries inquiries partners events webshop shop
-        """
-    ),
-    addresses=frozenset(f"{word}@{word}.{tld}" for word in _WORDS.split() for tld in ("com", "nl", "org", "net"))
-    | {"a@a.com", "a@b.com", "x@x.com", "test@gmail.com", "none@gmail.com", "no@email.com", "your@email.com"},
-    domains=frozenset({"noemail.com", "nomail.com", "no-email.com", "noreply.com", "geenemail.nl", "mailinator.com"}),
-    profiles=normalize.words("me unavailable undefined null none unknown linkedin username yourname your-name profile"),
+# Values that identify nobody.
+#: Local parts of addresses that a role or a machine reads.
+MAILBOXES: Final = normalize.words(
+    """
+    info information informatie sales contact kontakt contacto hello hallo hi hey office kantoor support service
+    help helpdesk servicedesk admin administrator administratie administration marketing communicatie pr press pers
+    media hr recruitment recruiting jobs job vacatures careers career werkenbij sollicitatie noreply no-reply
+    no_reply no.reply donotreply do-not-reply niet-beantwoorden team post mail mailbox email welkom welcome verkoop
+    inkoop purchase purchasing orders order bestellingen billing invoice invoices factuur facturen finance
+    boekhouding accounting accounts payments legal juridisch privacy security abuse postmaster webmaster hostmaster
+    root mailer-daemon newsletter nieuwsbrief notifications notification alerts reception receptie secretariaat
+    secretary customerservice klantenservice feedback enquiries inquiries partners events webshop shop
+    """
+)
+ADDRESSES: Final = frozenset(
+    {f"{word}@{word}.{tld}" for word in _WORDS.split() for tld in ("com", "nl", "org", "net")}
+    | {"a@a.com", "a@b.com", "x@x.com", "test@gmail.com", "none@gmail.com", "no@email.com", "your@email.com"}
+)
+DOMAINS: Final = normalize.words("noemail.com nomail.com no-email.com noreply.com geenemail.nl mailinator.com")
+#: Slugs of LinkedIn pages that are nobody's.
+PROFILES: Final = normalize.words(
+    "me unavailable undefined null none unknown linkedin username yourname your-name profile"
 )
 
 
-def strong(values: Mapping[str, JSON], *, blocked: Blocked = BLOCKED) -> tuple[Identity, ...]:
+def strong(values: Mapping[str, JSON]) -> tuple[Identity, ...]:
     """Returns what identifies the lead with these values for certain."""
-    found = (_by_email(values.get("email"), blocked), _by_linkedin(values.get("linkedin_url"), blocked))
+    found = (_by_email(values.get("email")), _by_linkedin(values.get("linkedin_url")))
     return tuple(identity for identity in found if identity)
 
 
@@ -82,7 +67,7 @@ def moved(before: Mapping[str, JSON], after: Mapping[str, JSON]) -> bool:
     return any(before.get(name) != after.get(name) for name in STRONG)
 
 
-def _by_email(raw: JSON, blocked: Blocked) -> Identity | None:
+def _by_email(raw: JSON) -> Identity | None:
     try:
         address = normalize.email(raw)
     except normalize.Unreadable:
@@ -90,16 +75,16 @@ def _by_email(raw: JSON, blocked: Blocked) -> Identity | None:
     if address is None:
         return None
     local, _, domain = address.rpartition("@")
-    is_blocked = local.partition("+")[0] in blocked.mailboxes or domain in blocked.domains
-    return None if is_blocked or address in blocked.addresses else Identity("email", address)
+    is_blocked = local.partition("+")[0] in MAILBOXES or domain in DOMAINS or address in ADDRESSES
+    return None if is_blocked else Identity("email", address)
 
 
-def _by_linkedin(raw: JSON, blocked: Blocked) -> Identity | None:
+def _by_linkedin(raw: JSON) -> Identity | None:
     page = normalize.linkedin(raw) if isinstance(raw, str) else None
     if page is None or not normalize.is_personal_linkedin(page):
         return None
     slug = page.rpartition("/")[2]
-    return None if len(slug) > LONGEST_SLUG or slug in blocked.profiles else Identity("linkedin", page)
+    return None if len(slug) > LONGEST_SLUG or slug in PROFILES else Identity("linkedin", page)
 
 
 # --- matching -----------------------------------------------------------------------------------------------------

@@ -33,7 +33,8 @@ def _take(draft: Draft, link: Link, mapped: Mapped, raw: JSON) -> bool:
     if mapped.rule is Rule.COUNTER:
         return True  # counted already
     if mapped.rule is Rule.EVENT_TIME:
-        _take_event(draft, link, mapped.field, raw)
+        if isinstance(raw, Mapping) and raw.get("value") is not None:
+            judge_reply(draft, bool(raw["value"]), raw.get("at"), origin_of(link), link.id)
     elif mapped.rule is Rule.DEEP_MERGE:
         merged = _merge_keys(link, mapped.field, draft.lead.values.get(mapped.field), raw)
         if merged != draft.lead.values.get(mapped.field):
@@ -71,16 +72,14 @@ def _take_count(draft: Draft, link: Link, name: str, raw: JSON) -> None:
         draft.emit(SetCounter(link=link.id, field=name, epoch=link.epoch, count=int(raw)))
 
 
-def _take_event(draft: Draft, link: Link, name: str, raw: JSON) -> None:
-    if not isinstance(raw, Mapping) or raw.get("value") is None:
-        return
-    here, there, at = draft.lead.values.get(name), bool(raw["value"]), raw.get("at")
-    if not rules.later_event(here, draft.lead.positive_at, there, at):
-        if here != there:
-            reason = "a later event said otherwise"
-            draft.emit(Refuse(link=link.id, field=name, value=there, kept=here, reason=reason))
-        return
-    draft.set(name, there, rule=Rule.EVENT_TIME.value, origin=origin_of(link), link=link.id, event_at=at)
+def judge_reply(draft: Draft, there: bool, at: str | None, origin: Origin, link: str | None = None) -> None:
+    """Takes a source's word on whether the lead answered in favour, as of when that was said (None: undated)."""
+    name = "is_positive_reply"
+    here = draft.lead.values.get(name)
+    if rules.later_event(here, draft.lead.positive_at, there, at):
+        draft.set(name, there, rule=Rule.EVENT_TIME.value, origin=origin, link=link, event_at=at)
+    elif here != there:
+        draft.emit(Refuse(link=link, field=name, value=there, kept=here, reason="a later event said otherwise"))
 
 
 def _merge_keys(link: Link, name: str, here: JSON, raw: JSON) -> JSON:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from app.domain.values import JSON
+
 #: The funnel, lowest first; the index is the rank.
 STATUS_LADDER: tuple[str, ...] = (
     "new",
@@ -21,6 +23,6 @@ DELIVERY_LADDER: tuple[str, ...] = ("not_yet_emailed", "emailed", "bounced", "re
 _RANKS = {status: rank for rank, status in enumerate(STATUS_LADDER)}
 
 
-def rank(status: str | None) -> int:
+def rank(status: JSON) -> int:
     """Is the place of a status on the ladder; below the ladder (-1) for empty and for words that are not on it."""
-    return _RANKS.get(status, -1) if status is not None else -1
+    return _RANKS.get(status, -1)

@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
+from app.domain.cells import Cell, Conflict, How, Strategy
 from app.domain.mapping import MappingTable
-from app.domain.merge import Cell, Conflict, How, Strategy
 from app.domain.policy import COUNTERS, DEFAULTS, Source
 from app.domain.values import JSON, MISSING, value
 

@@ -336,8 +336,8 @@ def _values(name: str, column: Column, wanted: JSON) -> dict[str, str]:
         if column.options and (missing := sorted(set(wanted) - set(column.options))):
             raise MappingError(f"The column {column.name!r} has no option {missing[0]!r}: add it there, or unmap it.")
         return {_key(option): str(value) for option, value in wanted.items()}
-    slugs = {option: re.sub(r"[^a-z]+", "_", option.strip().lower()).strip("_") for option in column.options}
-    return {_key(option): slug for option, slug in slugs.items() if slug in STATUS_LADDER}
+    known = {_key(option): _status(option) for option in column.options}
+    return {key: status for key, status in known.items() if status is not MISSING}
 
 
 def _key(option: str) -> str:
@@ -345,8 +345,8 @@ def _key(option: str) -> str:
     return option.strip().lower()
 
 
-def _status(raw: JSON) -> JSON | Missing:
-    slug = re.sub(r"[^a-z]+", "_", str(raw).strip().lower()).strip("_")
+def _status(raw: JSON) -> str | Missing:
+    slug = re.sub(r"[^a-z]+", "_", _key(str(raw))).strip("_")
     return slug if slug in STATUS_LADDER else MISSING
 
 

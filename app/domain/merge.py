@@ -15,13 +15,9 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 
 from app.domain.cells import Cell, Conflict, Flapping, Here, How, Seen, Sent, State, Strategy, Verdict
+from app.domain.ladder import rank
 from app.domain.policy import Rule
 from app.domain.values import JSON, MISSING, Missing, is_empty
-
-__all__ = [
-    "Cell", "Conflict", "Flapping", "Here", "How", "Seen", "Sent", "State", "Strategy", "Verdict",
-    "confirmed", "judge", "later", "resolved",
-]  # fmt: skip
 
 #: How long a write that was given up may still land, and for how long after that a first look may find it, in seconds.
 GHOST_SECONDS, GHOST_UNSEEN = 15 * 60, 24 * 60 * 60
@@ -265,7 +261,7 @@ def _rebased(cell: Cell, seen: Seen, here: Here, how: How) -> Verdict:
 
 def _ladder(cell: Cell, seen: Seen, here: Here, how: How) -> Verdict:
     """Only climbs; a lower rank there is judged once and left."""
-    if how.rank(seen.value) > how.rank(here.value):
+    if rank(seen.value) > rank(here.value):
         return _accepted(cell, seen, here, how)
     return _refused(cell, seen, here, how, "the status only climbs")
 

@@ -114,12 +114,12 @@ def settle_in(region: str) -> None:
     _home = region
 
 
-def phone(raw: object, region: str | None = None) -> str | None:
+def phone(raw: object) -> str | None:
     """Is the E.164 number, with `;ext=12` for an extension; text that is no possible number is kept."""
     value = text(raw)
     if value is None or _PLAIN_PHONE.fullmatch(value):
         return value
-    return _phone(value, region or _home)
+    return _phone(value, _home)
 
 
 def linkedin(raw: object) -> str | None:

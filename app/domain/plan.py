@@ -12,7 +12,8 @@ from dataclasses import replace
 from functools import partial
 from itertools import repeat
 
-from app.domain import ladder, names, notes, policy, rules
+from app.domain import names, notes, policy, rules
+from app.domain.cells import Here, How, Seen, State, Verdict
 from app.domain.draft import Draft, Owners, origin_of, taken
 from app.domain.incoming import sum_counters, take_incoming
 from app.domain.lead import (
@@ -30,7 +31,7 @@ from app.domain.lead import (
     SetField,
 )
 from app.domain.mapping import Mapped
-from app.domain.merge import Here, How, Seen, State, Verdict, judge
+from app.domain.merge import judge
 from app.domain.normalize import Unreadable
 from app.domain.policy import NAMES, Rule, Source
 from app.domain.values import JSON, MISSING, Missing, is_empty
@@ -54,7 +55,7 @@ def drafted(
             break
     else:
         return None
-    draft = Draft(lead.copy(), {link.id: link.copy() for link in links}, owners or {}, [], silent or {})
+    draft = Draft(lead.copy(), {link.id: link.copy() for link in links}, owners or {}, silent or {})
     ordered = sorted((link for link in draft.links.values() if link.writing), key=lambda link: link.order)
     for link in ordered:
         _reconcile(draft, link)
@@ -66,7 +67,7 @@ def drafted(
 
 def apply(lead: Lead, links: Iterable[Link], actions: Iterable[Action]) -> tuple[Lead, dict[str, Link]]:
     """Returns the lead and its links (by id) after the actions; changes none of its inputs."""
-    draft = Draft(lead.copy(), {link.id: link.copy() for link in links}, {}, [])
+    draft = Draft(lead.copy(), {link.id: link.copy() for link in links})
     for action in actions:
         draft.do(action)
     return draft.lead, draft.links
@@ -74,7 +75,7 @@ def apply(lead: Lead, links: Iterable[Link], actions: Iterable[Action]) -> tuple
 
 def edit(lead: Lead, changes: Mapping[str, JSON], origin: Origin, *, rule: str = "user") -> list[Action]:
     """Returns the actions of a person's edit (or an import's first values): canonical values, as given."""
-    draft = Draft(lead.copy(), {}, {}, [])
+    draft = Draft(lead.copy())
     given = {name for name in changes if name in NAMES}
     before = draft.names()
     for name, value in changes.items():
@@ -199,18 +200,15 @@ def _judge(draft: Draft, link: Link, mapped: Mapped, *, is_readable: bool) -> No
 
 def _accept(draft: Draft, link: Link, mapped: Mapped, verdict: Verdict) -> None:
     name, value, conflict = mapped.field, verdict.value, verdict.conflict
-    draft.emit(
-        SetField(
-            field=name,
-            value=value,
-            old=draft.lead.values.get(name),
-            rule=mapped.rule.value,
-            origin=origin_of(link),
-            link=link.id,
-            losers=({"value": conflict.local, "why": conflict.why},) if conflict is not None else (),
-            clears=is_empty(value) and policy.field(name).clears,
-            event_at=link.observed_at if name == "is_positive_reply" else None,
-        )
+    draft.set(
+        name,
+        value,
+        rule=mapped.rule.value,
+        origin=origin_of(link),
+        link=link.id,
+        losers=({"value": conflict.local, "why": conflict.why},) if conflict is not None else (),
+        clears=is_empty(value) and policy.field(name).clears,
+        event_at=link.observed_at if name == "is_positive_reply" else None,
     )
 
 
@@ -271,7 +269,6 @@ def _rule_of(connection: Connection, mapped: Mapped) -> How:
         push_only=mapped.direction == "push",
         pull_only=mapped.direction == "pull",
         clears=policy.field(mapped.field).clears,
-        rank=ladder.rank,
     )
     if mapped.rule is Rule.APPEND:
         unite = partial(notes.unite, by=connection.id)

@@ -16,7 +16,7 @@ import httpx
 
 from app.db import connections, keys, runs, workspaces
 from app.db.session import DatabaseUnavailable, Probe, Role, Tenant, Tx
-from app.domain.merge import Strategy
+from app.domain.cells import Strategy
 from app.domain.values import JSON
 from app.lab.servers import serving
 from app.lab.transport import delivering_over_http

@@ -11,8 +11,8 @@ from app.db import accounts, audits, connections, erasure, link_work, reviews, r
 from app.db.connections import Stored, StreamState
 from app.db.session import Tx
 from app.domain import filters, mapping
+from app.domain.cells import Strategy
 from app.domain.mapping import MappingTable
-from app.domain.merge import Strategy
 from app.domain.values import JSON
 from app.errors import LeadkeeperError
 from app.providers.base import Column

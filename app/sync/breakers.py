@@ -15,7 +15,7 @@ from uuid import UUID
 from app.db import link_work, reviews, runs, sweeps
 from app.db.links import StoredLink
 from app.db.session import Tx
-from app.domain.merge import State
+from app.domain.cells import State
 from app.domain.values import JSON, is_empty
 from app.errors import LeadkeeperError
 from app.sync.job import Job

@@ -11,8 +11,8 @@ from app.db import accounts, audits, connections, deliveries, runs
 from app.db.ids import new_id
 from app.db.session import Tx
 from app.domain import filters, mapping
+from app.domain.cells import Strategy
 from app.domain.mapping import MODIFIED, MappingError, MappingTable
-from app.domain.merge import Strategy
 from app.domain.values import JSON
 from app.providers.base import Column
 

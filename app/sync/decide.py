@@ -7,8 +7,9 @@ from uuid import UUID
 
 from app.db import connections, history, leads, link_work, links, reviews
 from app.db.session import Tx
+from app.domain.cells import State
 from app.domain.lead import Lead, Origin
-from app.domain.merge import State, resolved
+from app.domain.merge import resolved
 from app.domain.plan import apply, edit
 from app.domain.policy import Source
 from app.errors import LeadkeeperError

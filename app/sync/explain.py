@@ -11,9 +11,9 @@ from app.db.connections import Stored
 from app.db.links import StoredLink
 from app.db.session import Tx
 from app.domain import events, notes, policy
+from app.domain.cells import State
 from app.domain.lead import Lead, Link
 from app.domain.mapping import Mapped
-from app.domain.merge import State
 from app.domain.normalize import Unreadable
 from app.domain.policy import Rule, Source
 from app.domain.values import JSON, MISSING, is_empty

@@ -16,9 +16,9 @@ from app.db.links import StoredLink
 from app.db.merges import Merge
 from app.db.session import Tx
 from app.domain import policy, survivorship
+from app.domain.cells import State
 from app.domain.identity import Identity, strong
 from app.domain.lead import Action, Lead, Origin, SetField
-from app.domain.merge import State
 from app.domain.plan import drafted
 from app.domain.policy import Source
 from app.domain.survivorship import Decision, Side

@@ -17,9 +17,10 @@ from app.db.ids import new_id
 from app.db.links import StoredLink
 from app.db.session import Tx
 from app.domain import notes
+from app.domain.cells import Cell, Sent, State
 from app.domain.lead import Lead
 from app.domain.mapping import RIDE_ALONG, Mapped, MappingError
-from app.domain.merge import Cell, Sent, State, confirmed
+from app.domain.merge import confirmed
 from app.domain.policy import Source
 from app.domain.values import JSON, MISSING, is_empty
 from app.errors import LeadkeeperError

@@ -20,7 +20,7 @@ import orjson
 from app.db import audits, connections, link_work, reviews, runs
 from app.db.connections import Lease, Stored
 from app.db.session import Database, Tenant, Tx
-from app.domain.merge import State
+from app.domain.cells import State
 from app.domain.values import JSON
 from app.errors import LeadkeeperError
 from app.sync import reconcile

@@ -7,10 +7,11 @@ from dataclasses import replace
 from typing import Any
 
 from app.domain import mapping, notes
+from app.domain.cells import Cell, Sent, State, Strategy
 from app.domain.draft import Owners
 from app.domain.lead import Action, Connection, Lead, Link, Origin
 from app.domain.mapping import MappingTable
-from app.domain.merge import Cell, Sent, State, Strategy, confirmed, later
+from app.domain.merge import confirmed, later
 from app.domain.plan import apply, plan
 from app.domain.policy import DEFAULTS, Source
 from app.domain.values import JSON, MISSING

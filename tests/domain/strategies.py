@@ -16,9 +16,9 @@ import hypothesis
 from hypothesis import strategies as st
 
 from app.domain import mapping, notes
+from app.domain.cells import Sent, State, Strategy
 from app.domain.lead import Connection, Lead, Link, Origin
 from app.domain.mapping import Direction
-from app.domain.merge import Sent, State, Strategy
 from app.domain.policy import COUNTERS, FIELDS, Source
 from app.domain.values import JSON, MISSING
 from tests.domain.builders import T0, T1, T2, T3, airtable, instantly, lead, link

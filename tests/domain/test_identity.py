@@ -9,9 +9,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from app.domain.identity import (
-    BLOCKED,
+    ADDRESSES,
+    DOMAINS,
+    MAILBOXES,
+    PROFILES,
     Ambiguous,
-    Blocked,
     Identity,
     NoMatch,
     One,
@@ -64,16 +66,8 @@ def test_a_page_of_nobody_identifies_nobody(url: object) -> None:
     assert strong({"linkedin_url": url}) == ()
 
 
-def test_the_blocked_list_can_be_extended() -> None:
-    more = BLOCKED | Blocked(domains=frozenset({"acme.test"}), profiles=frozenset({"ada"}))
-    values = {"email": ADA.value, "linkedin_url": ADA_IN.value}
-
-    assert strong(values, blocked=more) == ()
-    assert strong({"email": "info@other.test"}, blocked=more) == ()
-
-
 def test_blocked_values_are_written_in_canonical_form() -> None:
-    every = BLOCKED.mailboxes | BLOCKED.addresses | BLOCKED.domains | BLOCKED.profiles
+    every = MAILBOXES | ADDRESSES | DOMAINS | PROFILES
 
     assert {value for value in every if value != value.strip().lower()} == set()
 

@@ -12,10 +12,11 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from app.domain import instantly, mapping, notes
+from app.domain.cells import State
 from app.domain.ladder import rank
 from app.domain.lead import Action, Lead, Link, OpenConflict, Origin, Refuse, SetField
 from app.domain.mapping import Mapped
-from app.domain.merge import State, later
+from app.domain.merge import later
 from app.domain.normalize import Unreadable
 from app.domain.plan import apply, drafted, edit, plan
 from app.domain.policy import COUNTERS, FIELDS, Rule, Source

@@ -9,8 +9,9 @@ from typing import Any
 
 import pytest
 
+from app.domain.cells import Flapping, Sent, State
 from app.domain.lead import Action, CloseConflict, Link, OpenConflict, Refuse
-from app.domain.merge import FLAPS, Flapping, Sent, State
+from app.domain.merge import FLAPS
 from app.domain.values import JSON, MISSING
 from tests.domain.builders import (
     BEFORE,

@@ -8,7 +8,6 @@ from typing import Any
 import pytest
 
 from app.domain.cells import Cell, Flapping, Here, How, Seen, Sent, State, Strategy, Verdict
-from app.domain.ladder import rank
 from app.domain.merge import judge, later
 from app.domain.policy import Rule
 from app.domain.values import JSON, MISSING
@@ -71,11 +70,11 @@ def test_a_conflict_says_who_won_and_why(
         (AGREED, None, "Acme", {}, {"clears": False}, "this field is never empty"),
         (AGREED, "", "Acme", {}, {"clears": False}, "this field is never empty"),
         (
-            Cell(remote="won", local="won"), "opened", "won", {}, {"rule": Rule.LADDER, "rank": rank},
+            Cell(remote="won", local="won"), "opened", "won", {}, {"rule": Rule.LADDER},
             "the status only climbs",
         ),
         (
-            Cell(remote="opened", local="opened"), "opened", "opened", {}, {"rule": Rule.LADDER, "rank": rank}, None,
+            Cell(remote="opened", local="opened"), "opened", "opened", {}, {"rule": Rule.LADDER}, None,
         ),
         (AGREED, "There", "Acme", {}, {"push_only": True}, "this column is only written, never read"),
         (Cell(), "There", "Acme", {}, {"push_only": True}, "this column is only written, never read"),
@@ -139,9 +138,7 @@ def test_what_is_not_said_is_the_ordinary_case() -> None:
     assert (how.strategy, how.push_only, how.pull_only, how.clears, how.rebase) == (
         Strategy.REMOTE_WINS, False, False, True, False
     )  # fmt: skip
-    assert (how.same("x", "x"), how.same("x", "y"), how.unite, how.rank("won"), how.freeze("x")) == (
-        True, False, None, 0, "x"
-    )  # fmt: skip
+    assert (how.same("x", "x"), how.same("x", "y"), how.unite, how.freeze("x")) == (True, False, None, "x")
     assert Flapping(replaced="x", since=T0).times == 0
 
 

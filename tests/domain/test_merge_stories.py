@@ -8,9 +8,10 @@ from typing import Any
 import pytest
 
 from app.domain import notes
+from app.domain.cells import Flapping, State
 from app.domain.identity import Identity
 from app.domain.lead import CloseConflict, Link, OpenConflict, Origin, Refuse, Reread, SetField
-from app.domain.merge import FLAPS, Flapping, State, later, resolved
+from app.domain.merge import FLAPS, later, resolved
 from app.domain.plan import apply, edit, plan
 from app.domain.policy import Source
 from app.domain.values import JSON

@@ -288,10 +288,6 @@ def test_text_in_a_phone_column_is_kept(raw: str) -> None:
     assert normalize.phone(f" {raw} ") == raw
 
 
-def test_a_national_number_belongs_to_the_given_region() -> None:
-    assert normalize.phone("020 7946 0958", "GB") == "+442079460958"
-
-
 def test_a_number_without_a_country_is_of_the_country_we_settled_in() -> None:
     try:
         normalize.settle_in("BE")

@@ -8,7 +8,7 @@ import pytest
 
 from app.db import tables
 from app.domain import policy
-from app.domain.merge import State, Strategy
+from app.domain.cells import State, Strategy
 from app.domain.policy import FIELDS, Kind, Rule, Source
 
 #: Columns that hold no value of a field: who, when, what is computed, and what the fields of a row keep beside them.

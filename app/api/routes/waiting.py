@@ -14,7 +14,7 @@ from app.api.schemas.shape import answer
 from app.api.schemas.sync import Divergences, PendingPage
 from app.api.strict import StrictRoute
 from app.db import overview
-from app.domain.merge import State
+from app.domain.cells import State
 
 router = APIRouter(prefix="/api/sync", tags=["sync"], route_class=StrictRoute, dependencies=[WORK])
 _WAITING = (State.PENDING.value, State.INFLIGHT.value)

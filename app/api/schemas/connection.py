@@ -9,7 +9,7 @@ from uuid import UUID
 from pydantic import AfterValidator, Field, SecretStr
 
 from app.api.schemas.shape import Body, Flag, Name, Shown, Whole, example
-from app.domain.merge import Strategy
+from app.domain.cells import Strategy
 
 _ID: Final = "01980a3c-5f6e-7c3a-9d55-0c8f4f2f6a10"
 _AT: Final = "2026-03-02T09:15:00Z"

@@ -13,10 +13,10 @@ from __future__ import annotations
 import hashlib
 
 from app.domain import notes
+from app.domain.cells import State, Strategy
 from app.domain.identity import strong
 from app.domain.lead import Lead
 from app.domain.mapping import Mapped
-from app.domain.merge import State, Strategy
 from app.domain.policy import COUNTERS
 from app.domain.values import MISSING
 from app.lab.model.people import People

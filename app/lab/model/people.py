@@ -6,8 +6,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from app.domain import mapping, notes
+from app.domain.cells import State, Strategy
 from app.domain.lead import Connection, Lead, Link, Origin
-from app.domain.merge import State, Strategy, resolved
+from app.domain.merge import resolved
 from app.domain.plan import apply, edit
 from app.domain.policy import COUNTERS, Source
 from app.domain.values import JSON

@@ -8,10 +8,11 @@ from collections.abc import Generator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from app.domain import notes
+from app.domain.cells import Cell, Conflict, Sent, State
 from app.domain.identity import Identity, strong
 from app.domain.lead import Action, Connection, Lead, Link, OpenConflict, Refuse, SetCell, SetField
 from app.domain.mapping import Mapped, MappingError
-from app.domain.merge import Cell, Conflict, Sent, State, confirmed, later
+from app.domain.merge import confirmed, later
 from app.domain.normalize import Unreadable
 from app.domain.plan import apply, plan
 from app.domain.policy import Rule, Source

@@ -16,8 +16,8 @@ import orjson
 
 from app.db import leads, links
 from app.domain import notes
+from app.domain.cells import State
 from app.domain.identity import strong
-from app.domain.merge import State
 from app.lab import agreement
 from app.lab.simulated import Simulated
 
