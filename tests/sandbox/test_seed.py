@@ -9,6 +9,7 @@ from typing import Any
 import phonenumbers
 import pytest
 
+from app.lab.clock import VirtualClock
 from app.sandbox.airtable import AirtableSandbox
 from app.sandbox.instantly import InstantlySandbox
 from app.sandbox.seed import DemoScale, DemoWorld, seed_demo
@@ -26,18 +27,11 @@ SPELLINGS = {
 }
 
 
-class StillClock:
-    def now(self) -> datetime:
-        return datetime(2026, 11, 2, 9, 0, tzinfo=UTC)
-
-    async def sleep(self, seconds: float) -> None: ...
-
-
 class Made:
     """A seeded world and both sides of it as their APIs show them."""
 
     def __init__(self, seed: int = 7, scale: DemoScale | None = None) -> None:
-        clock = StillClock()
+        clock = VirtualClock(datetime(2026, 11, 2, 9, 0, tzinfo=UTC))
         self.airtable, self.instantly = AirtableSandbox(clock=clock), InstantlySandbox(clock=clock)
         self.world: DemoWorld = seed_demo(self.airtable, self.instantly, seed=seed, scale=scale)
         table = self.airtable.store.bases[self.world.base_id].tables[self.world.table_id]

@@ -7,9 +7,10 @@ from typing import Any
 import httpx
 import pytest
 
+from app.lab.clock import VirtualClock
 from app.sandbox.core import Fault
 from app.sandbox.instantly import InstantlySandbox
-from tests.sandbox.conftest import StillClock
+from tests.sandbox.instantly.conftest import START
 
 
 async def list_leads(api: httpx.AsyncClient, **body: Any) -> dict[str, Any]:
@@ -90,7 +91,7 @@ async def test_the_last_page_and_the_empty_page_carry_a_cursor(
 
 
 async def test_old_and_new_ids_are_listed_in_one_order_and_new_leads_land_at_the_end(
-    api: httpx.AsyncClient, world: InstantlySandbox, campaign: str, clock: StillClock
+    api: httpx.AsyncClient, world: InstantlySandbox, campaign: str, clock: VirtualClock
 ) -> None:
     made = [world.store.add_lead(campaign, email=f"p{n}@acme.test", old_id=n % 3 == 0).id for n in range(300)]
     clock.advance(1)
@@ -160,7 +161,7 @@ async def test_ids_and_excluded_ids_select_rows(api: httpx.AsyncClient, world: I
 
 
 async def test_creating_an_address_the_campaign_has_returns_the_existing_lead(
-    api: httpx.AsyncClient, world: InstantlySandbox, campaign: str, clock: StillClock
+    api: httpx.AsyncClient, world: InstantlySandbox, campaign: str, clock: VirtualClock
 ) -> None:
     other = world.store.add_campaign("other").id
     first = (await api.post("/api/v2/leads", json={"campaign": campaign, "email": "Ada@acme.test"})).json()
@@ -236,7 +237,7 @@ async def test_the_edge_refuses_urllib_where_switched_on(api: httpx.AsyncClient,
 
 
 async def test_an_interest_update_is_accepted_now_and_visible_later(
-    api: httpx.AsyncClient, world: InstantlySandbox, campaign: str, clock: StillClock
+    api: httpx.AsyncClient, world: InstantlySandbox, campaign: str, clock: VirtualClock
 ) -> None:
     lead = world.store.add_lead(campaign, email="Ada@acme.test")
     url = "/api/v2/leads/update-interest-status"
@@ -254,7 +255,7 @@ async def test_an_interest_update_is_accepted_now_and_visible_later(
 
 
 async def test_a_move_is_a_job_and_keeps_the_id(
-    api: httpx.AsyncClient, world: InstantlySandbox, campaign: str, clock: StillClock
+    api: httpx.AsyncClient, world: InstantlySandbox, campaign: str, clock: VirtualClock
 ) -> None:
     other = world.store.add_campaign("other").id
     lead, taken = world.store.add_lead(campaign, email="a@a.test"), world.store.add_lead(campaign, email="b@a.test")
@@ -273,7 +274,7 @@ async def test_a_move_is_a_job_and_keeps_the_id(
 
 
 async def test_the_sliding_windows_answer_429(
-    api: httpx.AsyncClient, world: InstantlySandbox, clock: StillClock
+    api: httpx.AsyncClient, world: InstantlySandbox, clock: VirtualClock
 ) -> None:
     for _ in range(20):
         assert (await api.get("/api/v2/emails")).status_code == 200
@@ -290,7 +291,7 @@ async def test_the_sliding_windows_answer_429(
 
 
 async def test_engagement_leaves_timestamp_updated_alone(
-    world: InstantlySandbox, campaign: str, clock: StillClock
+    world: InstantlySandbox, campaign: str, clock: VirtualClock
 ) -> None:
     store = world.store
     lead = store.add_lead(campaign, email="a@acme.test")
@@ -308,7 +309,7 @@ async def test_engagement_leaves_timestamp_updated_alone(
 
 
 async def test_mails_show_mailbox_step_and_label_but_no_lead_id(
-    api: httpx.AsyncClient, world: InstantlySandbox, campaign: str, clock: StillClock
+    api: httpx.AsyncClient, world: InstantlySandbox, campaign: str, clock: VirtualClock
 ) -> None:
     lead = world.store.add_lead(campaign, email="a@acme.test", first_name="Ada")
     world.store.send(lead.id, step=1)
@@ -369,7 +370,7 @@ async def test_who_is_on_the_block_list_is_skipped(
 
 
 async def test_uncertain_facts_of_leads_can_be_the_other_way_round(
-    api: httpx.AsyncClient, world: InstantlySandbox, campaign: str, clock: StillClock
+    api: httpx.AsyncClient, world: InstantlySandbox, campaign: str, clock: VirtualClock
 ) -> None:
     switches, store = world.switches, world.store
     switches.ordered_ids, switches.every_engagement_touches, switches.contacted_from_mailbox = False, True, True
@@ -459,7 +460,7 @@ async def test_faults_are_worded_like_instantly(
 
 async def test_the_same_calls_give_the_same_ids() -> None:
     def ids() -> list[str]:
-        world = InstantlySandbox(clock=StillClock(), seed=5)
+        world = InstantlySandbox(clock=VirtualClock(START), seed=5)
         campaign = world.store.add_campaign("x")
         leads = [world.store.add_lead(campaign.id, email=f"{n}@a.test", old_id=n == 1).id for n in range(3)]
         return [campaign.id, *leads, world.store.workspace_id]

@@ -2,42 +2,20 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime, timedelta
 from time import perf_counter
 
 import pytest
 
+from app.lab.clock import VirtualClock
 from app.sandbox.airtable import AirtableSandbox, FieldSpec, Record, Switches, Table
 from app.sandbox.airtable.errors import ApiError
 from app.sandbox.airtable.formula import compile_filter
-
-
-class StillClock:
-    """A clock that moves when it is told to."""
-
-    def __init__(self, now: datetime) -> None:
-        self._now = now
-
-    def now(self) -> datetime:
-        return self._now
-
-    async def sleep(self, seconds: float) -> None:
-        self.advance(seconds)
-
-    def advance(self, seconds: float) -> None:
-        self._now += timedelta(seconds=seconds)
-
 
 SOON = "2026-03-01T12:00:10.000Z"
 
 
 @pytest.fixture
-def clock() -> StillClock:
-    return StillClock(datetime(2026, 3, 1, 12, 0, 0, tzinfo=UTC))
-
-
-@pytest.fixture
-def table(clock: StillClock) -> Table:
+def table(clock: VirtualClock) -> Table:
     base = AirtableSandbox(clock=clock).store.add_base("Sales")
     ann = base.add_collaborator("ann@example.com", "Ann")
     companies = base.add_table("Companies", [FieldSpec("Name")])
@@ -176,7 +154,7 @@ def test_record_ids_are_looked_up(table: Table) -> None:
     assert ids == [record.id for record in filter_.select(table)]
 
 
-def test_common_formulas_over_a_hundred_thousand_rows_are_quick(clock: StillClock) -> None:
+def test_common_formulas_over_a_hundred_thousand_rows_are_quick(clock: VirtualClock) -> None:
     base = AirtableSandbox(clock=clock, switches=Switches()).store.add_base("Big")
     table = base.add_table("Leads", [FieldSpec("Name")])
     name = table.primary.id

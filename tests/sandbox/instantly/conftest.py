@@ -5,38 +5,25 @@ from __future__ import annotations
 import json
 from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from typing import Any
 
 import httpx
 import pytest
 
+from app.lab.clock import VirtualClock
 from app.sandbox.instantly import InstantlySandbox
 
-
-class StillClock:
-    """Stands still until somebody moves it."""
-
-    def __init__(self) -> None:
-        self.at = datetime(2026, 11, 2, 9, 0, tzinfo=UTC)
-
-    def now(self) -> datetime:
-        return self.at
-
-    async def sleep(self, seconds: float) -> None:
-        self.advance(seconds)
-
-    def advance(self, seconds: float) -> None:
-        self.at += timedelta(seconds=seconds)
+START = datetime(2026, 11, 2, 9, 0, tzinfo=UTC)
 
 
 @pytest.fixture
-def clock() -> StillClock:
-    return StillClock()
+def clock() -> VirtualClock:
+    return VirtualClock(START)
 
 
 @pytest.fixture
-def world(clock: StillClock) -> InstantlySandbox:
+def world(clock: VirtualClock) -> InstantlySandbox:
     world = InstantlySandbox(clock=clock, seed=1)
     world.store.add_key("key-test")
     return world

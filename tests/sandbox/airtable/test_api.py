@@ -2,95 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
-from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import httpx
 import pytest
 
-from app.sandbox.airtable import AirtableSandbox, Base, FieldSpec, Switches, Table
+from app.lab.clock import VirtualClock
+from app.sandbox.airtable import AirtableSandbox, Base, FieldSpec, Table
+from tests.sandbox.airtable.conftest import refusal
 
-START = datetime(2026, 3, 1, 12, 0, 0, tzinfo=UTC)
 UNKNOWN = "rec00000000000000"
-
-
-class StillClock:
-    """A clock that moves when it is told to."""
-
-    def __init__(self, now: datetime) -> None:
-        self._now = now
-
-    def now(self) -> datetime:
-        return self._now
-
-    async def sleep(self, seconds: float) -> None:
-        self.advance(seconds)
-
-    def advance(self, seconds: float) -> None:
-        self._now += timedelta(seconds=seconds)
-
-
-@pytest.fixture
-def clock() -> StillClock:
-    return StillClock(START)
-
-
-@pytest.fixture
-def sandbox(clock: StillClock) -> AirtableSandbox:
-    sandbox = AirtableSandbox(clock=clock, switches=Switches(limiter=False))
-    sandbox.store.add_token("pat")
-    sandbox.store.add_token("reader", can_write=False)
-    sandbox.store.add_token("editor", can_edit_schema=False)
-    sandbox.store.add_token("elsewhere", bases=set())
-    return sandbox
-
-
-@pytest.fixture
-def base(sandbox: AirtableSandbox) -> Base:
-    return sandbox.store.add_base("Sales")
-
-
-@pytest.fixture
-def table(base: Base) -> Table:
-    return base.add_table(
-        "Leads",
-        [
-            FieldSpec("Name"),
-            FieldSpec("Email", "email"),
-            FieldSpec("Score", "number"),
-            FieldSpec("Hot", "checkbox"),
-            FieldSpec("Notes", "richText"),
-            FieldSpec("Stage", "singleSelect", {"choices": ["New", "Won"]}),
-            FieldSpec("Tags", "multipleSelects", {"choices": ["a", "b"]}),
-            FieldSpec("Met", "date"),
-            FieldSpec("Called", "dateTime", {"timeZone": "Europe/Vienna"}),
-            FieldSpec("Stars", "rating"),
-            FieldSpec("Owner", "singleCollaborator"),
-            FieldSpec("Changed", "lastModifiedTime"),
-            FieldSpec("Scored", "lastModifiedTime", {"referencedFieldIds": ["Score"]}),
-            FieldSpec("Day", "lastModifiedTime", {"result": {"type": "date", "options": {}}}),
-            FieldSpec("Sum", "formula"),
-        ],
-    )
-
-
-@pytest.fixture
-async def client(sandbox: AirtableSandbox) -> AsyncIterator[httpx.AsyncClient]:
-    transport = httpx.ASGITransport(sandbox.app)
-    headers = {"Authorization": "Bearer pat"}
-    async with httpx.AsyncClient(transport=transport, base_url="http://airtable.test", headers=headers) as client:
-        yield client
-
-
-@pytest.fixture
-def url(base: Base, table: Table) -> str:
-    return f"/v0/{base.id}/{table.id}"
-
-
-def refusal(response: httpx.Response) -> tuple[int, str]:
-    error = response.json()["error"]
-    return response.status_code, error if isinstance(error, str) else error["type"]
 
 
 # Routes and refusals --------------------------------------------------------------------------------------------
@@ -273,7 +194,7 @@ async def test_collaborators_go_by_email_or_id(client: httpx.AsyncClient, base: 
     assert [r.json()["fields"]["Owner"] for r in (by_email, by_id)] == [cell, cell]
 
 
-async def test_links_keep_both_sides_in_step(base: Base, table: Table, clock: StillClock) -> None:
+async def test_links_keep_both_sides_in_step(base: Base, table: Table, clock: VirtualClock) -> None:
     companies = base.add_table("Companies", [FieldSpec("Name")])
     table.add_field(FieldSpec("Company", "multipleRecordLinks", {"linkedTableId": companies.id}))
     acme = companies.create({"Name": "Acme"})
@@ -294,7 +215,7 @@ async def test_links_keep_both_sides_in_step(base: Base, table: Table, clock: St
 
 
 async def test_modification_times_are_rounded_and_ignore_computed_fields(
-    client: httpx.AsyncClient, table: Table, url: str, clock: StillClock
+    client: httpx.AsyncClient, table: Table, url: str, clock: VirtualClock
 ) -> None:
     clock.advance(0.7)
     record_id = (await client.post(url, json={"fields": {"Name": "x"}})).json()["id"]
@@ -314,7 +235,7 @@ async def test_modification_times_are_rounded_and_ignore_computed_fields(
     assert changed["fields"]["Day"] == "2026-03-01"
 
 
-async def test_edits_on_the_screen_count_as_modifications(table: Table, clock: StillClock) -> None:
+async def test_edits_on_the_screen_count_as_modifications(table: Table, clock: VirtualClock) -> None:
     record = table.create({"Score": 1})
     clock.advance(5)
     table.edit(record.id, {"Score": 2})

@@ -7,8 +7,8 @@ from typing import Any
 import httpx
 import pytest
 
+from app.lab.clock import VirtualClock
 from app.sandbox.instantly import InstantlySandbox
-from tests.sandbox.conftest import StillClock
 
 DAY = 86_400
 URL = "/api/v2/campaigns/analytics"
@@ -21,7 +21,7 @@ async def ask(api: httpx.AsyncClient, path: str = "", **params: Any) -> Any:
 
 
 @pytest.fixture
-def lived(world: InstantlySandbox, campaign: str, clock: StillClock) -> tuple[str, str]:
+def lived(world: InstantlySandbox, campaign: str, clock: VirtualClock) -> tuple[str, str]:
     """Two campaigns. Ada and Bob of the first: mailed on 2 November; on the 3rd Ada opens twice, clicks and replies,
     Bob is away; on the 4th Ada opens again and books a meeting. Cy of the other bounces."""
     store, other = world.store, world.store.add_campaign("other", status=2).id
@@ -155,7 +155,7 @@ async def test_steps_and_variants_are_strings(api: httpx.AsyncClient, world: Ins
 
 
 async def test_relabelling_within_ten_minutes_is_no_event(
-    api: httpx.AsyncClient, world: InstantlySandbox, campaign: str, clock: StillClock
+    api: httpx.AsyncClient, world: InstantlySandbox, campaign: str, clock: VirtualClock
 ) -> None:
     lead = world.store.add_lead(campaign, email="ada@acme.test").id
     world.store.send(lead)

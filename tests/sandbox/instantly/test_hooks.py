@@ -7,8 +7,9 @@ from typing import Any
 import httpx
 import pytest
 
+from app.lab.clock import VirtualClock
 from app.sandbox.instantly import InstantlySandbox
-from tests.sandbox.conftest import Receiver, StillClock
+from tests.sandbox.instantly.conftest import Receiver
 
 URL = "/api/v2/webhooks"
 TARGET = "https://crm.test/hook"
@@ -195,7 +196,7 @@ async def test_each_deed_is_the_event_the_documents_name(
 
 
 async def test_the_label_comes_after_its_reply_and_without_the_mailbox(
-    api: httpx.AsyncClient, world: InstantlySandbox, campaign: str, receiver: Receiver, clock: StillClock
+    api: httpx.AsyncClient, world: InstantlySandbox, campaign: str, receiver: Receiver, clock: VirtualClock
 ) -> None:
     await register(api)
     lead = world.store.add_lead(campaign, email="ada@acme.test").id
@@ -228,7 +229,7 @@ async def test_a_webhook_hears_of_what_it_is_registered_for(
     world: InstantlySandbox,
     campaign: str,
     receiver: Receiver,
-    clock: StillClock,
+    clock: VirtualClock,
     hook: dict[str, Any],
     heard: list[str],
 ) -> None:
@@ -256,7 +257,7 @@ async def test_an_automatic_reply_reaches_reply_webhooks_where_switched_on(
 
 
 async def test_an_interest_written_through_the_api_is_told_once_it_is_true(
-    api: httpx.AsyncClient, world: InstantlySandbox, campaign: str, receiver: Receiver, clock: StillClock
+    api: httpx.AsyncClient, world: InstantlySandbox, campaign: str, receiver: Receiver, clock: VirtualClock
 ) -> None:
     await register(api)
     world.store.add_lead(campaign, email="ada@acme.test")

@@ -2,84 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
-from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import httpx
 import pytest
 
-from app.sandbox.airtable import AirtableSandbox, Base, FieldSpec, Switches, Table
+from app.lab.clock import VirtualClock
+from app.sandbox.airtable import AirtableSandbox, Base, FieldSpec, Table
 from app.sandbox.core import Fault
-
-START = datetime(2026, 3, 1, 12, 0, 0, tzinfo=UTC)
-
-
-class StillClock:
-    """A clock that moves when it is told to."""
-
-    def __init__(self, now: datetime) -> None:
-        self._now = now
-
-    def now(self) -> datetime:
-        return self._now
-
-    async def sleep(self, seconds: float) -> None:
-        self.advance(seconds)
-
-    def advance(self, seconds: float) -> None:
-        self._now += timedelta(seconds=seconds)
-
-
-@pytest.fixture
-def clock() -> StillClock:
-    return StillClock(START)
-
-
-@pytest.fixture
-def sandbox(clock: StillClock) -> AirtableSandbox:
-    sandbox = AirtableSandbox(clock=clock, switches=Switches(limiter=False))
-    sandbox.store.add_token("pat")
-    return sandbox
-
-
-@pytest.fixture
-def base(sandbox: AirtableSandbox) -> Base:
-    return sandbox.store.add_base("Sales")
-
-
-@pytest.fixture
-def table(base: Base) -> Table:
-    return base.add_table(
-        "Leads",
-        [
-            FieldSpec("Name"),
-            FieldSpec("Email", "email"),
-            FieldSpec("Score", "number"),
-            FieldSpec("Stage", "singleSelect", {"choices": ["New", "Won"]}),
-            FieldSpec("Tags", "multipleSelects", {"choices": ["a", "b"]}),
-            FieldSpec("Changed", "lastModifiedTime"),
-        ],
-    )
-
-
-@pytest.fixture
-async def client(sandbox: AirtableSandbox) -> AsyncIterator[httpx.AsyncClient]:
-    transport = httpx.ASGITransport(sandbox.app)
-    headers = {"Authorization": "Bearer pat"}
-    async with httpx.AsyncClient(transport=transport, base_url="http://airtable.test", headers=headers) as client:
-        yield client
-
-
-@pytest.fixture
-def url(base: Base, table: Table) -> str:
-    return f"/v0/{base.id}/{table.id}"
-
-
-def refusal(response: httpx.Response) -> tuple[int, str]:
-    error = response.json()["error"]
-    return response.status_code, error if isinstance(error, str) else error["type"]
-
+from tests.sandbox.airtable.conftest import refusal
 
 # Listing --------------------------------------------------------------------------------------------------------
 
@@ -134,7 +65,7 @@ async def test_paging_walks_over_a_live_table(client: httpx.AsyncClient, table: 
 
 
 async def test_an_iterator_expires_when_it_is_not_used(
-    client: httpx.AsyncClient, table: Table, url: str, clock: StillClock
+    client: httpx.AsyncClient, table: Table, url: str, clock: VirtualClock
 ) -> None:
     for _ in range(3):
         table.create()
@@ -172,7 +103,7 @@ async def test_an_iterator_fault_ends_the_list_on_whichever_page_it_hits(
 
 
 async def test_the_sixth_call_in_a_second_locks_the_base_out(
-    client: httpx.AsyncClient, sandbox: AirtableSandbox, url: str, clock: StillClock
+    client: httpx.AsyncClient, sandbox: AirtableSandbox, url: str, clock: VirtualClock
 ) -> None:
     sandbox.switches.limiter = True
     sandbox.switches.retry_after_header = True
@@ -191,7 +122,7 @@ async def test_the_sixth_call_in_a_second_locks_the_base_out(
 
 @pytest.mark.parametrize(("window", "allowed"), [("sliding", 0), ("fixed", 5)])
 async def test_the_window_slides_or_starts_anew(
-    client: httpx.AsyncClient, sandbox: AirtableSandbox, url: str, clock: StillClock, window: Any, allowed: int
+    client: httpx.AsyncClient, sandbox: AirtableSandbox, url: str, clock: VirtualClock, window: Any, allowed: int
 ) -> None:
     sandbox.switches.limiter = True
     sandbox.switches.limiter_window = window
@@ -215,7 +146,7 @@ async def test_a_token_has_a_limit_across_bases(client: httpx.AsyncClient, sandb
 
 
 async def test_the_monthly_quota_blocks_data_and_not_the_schema(
-    client: httpx.AsyncClient, sandbox: AirtableSandbox, base: Base, url: str, clock: StillClock
+    client: httpx.AsyncClient, sandbox: AirtableSandbox, base: Base, url: str, clock: VirtualClock
 ) -> None:
     sandbox.switches.monthly_quota = 2
 
@@ -292,7 +223,7 @@ async def test_control_mistakes_are_explained(client: httpx.AsyncClient, table: 
 
 
 async def test_schema_changes_reach_cells_without_touching_records(
-    client: httpx.AsyncClient, table: Table, url: str, clock: StillClock
+    client: httpx.AsyncClient, table: Table, url: str, clock: VirtualClock
 ) -> None:
     record = table.create({"Name": "7", "Stage": "New", "Tags": ["a"], "Email": "x"})
     clock.advance(60)
@@ -339,7 +270,7 @@ async def test_fields_are_created_over_the_api_as_far_as_airtable_allows(
     assert renamed.json()["name"] == "Key"
 
 
-async def test_the_same_seed_gives_the_same_ids(clock: StillClock) -> None:
+async def test_the_same_seed_gives_the_same_ids(clock: VirtualClock) -> None:
     ids = []
     for _ in range(2):
         base = AirtableSandbox(clock=clock, seed=3).store.add_base("Sales")

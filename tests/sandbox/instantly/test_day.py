@@ -9,13 +9,14 @@ from typing import Any
 import httpx
 import pytest
 
+from app.lab.clock import VirtualClock
 from app.sandbox.instantly import InstantlySandbox
 from app.sandbox.instantly.day import live_a_day, living
-from tests.sandbox.conftest import Receiver, StillClock
+from tests.sandbox.instantly.conftest import START, Receiver
 
 
 def populated(seed: int = 1) -> InstantlySandbox:
-    world = InstantlySandbox(clock=StillClock(), seed=seed, sender=Receiver())
+    world = InstantlySandbox(clock=VirtualClock(START), seed=seed, sender=Receiver())
     world.store.add_key("key-test")
     world.store.add_label("Spam complaint", "negative")
     for name in ("one", "two", "three"):

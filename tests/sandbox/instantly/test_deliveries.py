@@ -13,11 +13,12 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
+from app.lab.clock import VirtualClock
 from app.lab.servers import serving
 from app.lab.transport import delivering_over_http
 from app.sandbox.instantly import InstantlySandbox
 from app.sandbox.instantly.hooks import Hook
-from tests.sandbox.conftest import Receiver, StillClock
+from tests.sandbox.instantly.conftest import START, Receiver
 
 TARGET = "https://crm.test/hook"
 LOG = "/api/v2/webhook-events"
@@ -40,14 +41,14 @@ async def logged(api: httpx.AsyncClient, **params: Any) -> list[dict[str, Any]]:
     return items
 
 
-async def pass_time(world: InstantlySandbox, clock: StillClock, seconds: int) -> None:
+async def pass_time(world: InstantlySandbox, clock: VirtualClock, seconds: int) -> None:
     for _ in range(seconds):
         clock.advance(1)
         await world.deliveries.deliver_due()
 
 
 async def test_a_failure_is_tried_again_after_growing_waits_and_every_attempt_is_logged(
-    api: httpx.AsyncClient, world: InstantlySandbox, clock: StillClock, receiver: Receiver, hook: Hook, lead: str
+    api: httpx.AsyncClient, world: InstantlySandbox, clock: VirtualClock, receiver: Receiver, hook: Hook, lead: str
 ) -> None:
     world.switches.log_order = "asc"
     receiver.answers = [503, TimeoutError(), 404]
@@ -79,7 +80,7 @@ async def test_a_failure_is_tried_again_after_growing_waits_and_every_attempt_is
 
 
 async def test_one_row_per_delivery_tells_of_its_last_attempt(
-    api: httpx.AsyncClient, world: InstantlySandbox, clock: StillClock, receiver: Receiver, hook: Hook, lead: str
+    api: httpx.AsyncClient, world: InstantlySandbox, clock: VirtualClock, receiver: Receiver, hook: Hook, lead: str
 ) -> None:
     world.switches.log_rows = "delivery"
     receiver.answers = [500]
@@ -93,7 +94,7 @@ async def test_one_row_per_delivery_tells_of_its_last_attempt(
 
 
 async def test_a_refusal_ends_a_delivery_where_only_5xx_are_failures(
-    api: httpx.AsyncClient, world: InstantlySandbox, clock: StillClock, receiver: Receiver, hook: Hook, lead: str
+    api: httpx.AsyncClient, world: InstantlySandbox, clock: VirtualClock, receiver: Receiver, hook: Hook, lead: str
 ) -> None:
     world.switches.refusals_fail = False
     receiver.answers = [400]
@@ -109,7 +110,7 @@ async def test_a_refusal_ends_a_delivery_where_only_5xx_are_failures(
 async def test_after_failures_in_a_row_a_webhook_is_disabled_until_it_is_resumed(
     api: httpx.AsyncClient,
     world: InstantlySandbox,
-    clock: StillClock,
+    clock: VirtualClock,
     receiver: Receiver,
     hook: Hook,
     lead: str,
@@ -190,7 +191,7 @@ async def test_a_deleted_webhook_gets_nothing_more(
 
 async def test_the_same_seed_gives_the_same_trace_of_duplicates_and_disorder() -> None:
     async def trace() -> tuple[list[dict[str, Any]], list[int]]:
-        clock, receiver = StillClock(), Receiver()
+        clock, receiver = VirtualClock(START), Receiver()
         world = InstantlySandbox(clock=clock, seed=5, sender=receiver)
         world.switches.duplicate_rate, world.switches.delivery_jitter = 0.2, 60.0
         world.deliveries.hooks.add(TARGET, event_type="all_events")
@@ -211,7 +212,7 @@ async def test_the_same_seed_gives_the_same_trace_of_duplicates_and_disorder() -
 
 
 async def test_the_log_is_paged_filtered_and_summed(
-    api: httpx.AsyncClient, world: InstantlySandbox, clock: StillClock, receiver: Receiver, hook: Hook, lead: str
+    api: httpx.AsyncClient, world: InstantlySandbox, clock: VirtualClock, receiver: Receiver, hook: Hook, lead: str
 ) -> None:
     world.switches.delivery_retries = 0
     for answer in (200, 500, 200):
