@@ -13,17 +13,15 @@ import pytest
 from app.api import application
 from app.db import keys, workspaces
 from app.db.session import Tenant
+from app.lab.sandboxes import TOKEN, furnished
 from app.lab.servers import serving
 from app.main import create_app
 from app.runtime import opened
-from app.sandbox.airtable import AirtableSandbox
 from app.sandbox.core import MovableClock
-from app.sandbox.instantly import InstantlySandbox
 from app.scheduler import scheduled
 from app.settings import Settings
 from app.vault import new_key
 from tests.conftest import Urls
-from tests.sync.conftest import COLUMNS, KEY, TOKEN
 
 PATIENCE = 60.0
 
@@ -31,11 +29,9 @@ PATIENCE = 60.0
 @pytest.fixture
 async def service(urls: Urls, tmp_path: Path) -> AsyncIterator[tuple[httpx.AsyncClient, httpx.AsyncClient, Any]]:
     """A running service as its users meet it: a client with an admin key, the sandbox's screen, and its table."""
-    clock = MovableClock()
-    airtable, instantly = AirtableSandbox(clock=clock, seed=1), InstantlySandbox(clock=clock, seed=1)
-    table = airtable.store.add_base("Sales").add_table("Leads", COLUMNS)
-    airtable.store.add_token(TOKEN)
-    instantly.store.add_key(KEY)
+    airtable, instantly = furnished(MovableClock())
+    (base,) = airtable.store.bases.values()
+    (table,) = base.tables.values()
     instantly.store.add_campaign("Founders")
     async with serving(airtable.app) as airtable_url, serving(instantly.app) as instantly_url:
         settings = Settings(

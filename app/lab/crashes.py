@@ -19,7 +19,8 @@ from app.db import connections, leads, links
 from app.db.session import Tx
 from app.domain import notes
 from app.lab import agreement
-from app.lab.simulated import PEOPLE, Crash, Simulated, simulated
+from app.lab.sandboxes import PEOPLE
+from app.lab.simulated import Crash, Simulated, simulated
 from app.sync import edit, hooks, write_back
 from app.sync.job import STREAM
 

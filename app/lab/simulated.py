@@ -24,40 +24,13 @@ from app.db.connections import LEASE_SECONDS, Stored
 from app.db.ids import seed_ids
 from app.db.session import Database, Tenant
 from app.lab.clock import SkewedClock, VirtualClock
+from app.lab.sandboxes import KEY, TOKEN, furnished
 from app.lab.transport import InProcess
 from app.lab.world import World, in_process
-from app.sandbox.airtable import AirtableSandbox, FieldSpec, Table
-from app.sandbox.instantly import InstantlySandbox
+from app.sandbox.airtable import Table
 from app.sync import run
 from app.sync.job import Adapter
 
-TOKEN, KEY = "patSIMULATED.x", "key-simulated"
-STATUSES = ("New", "Not interested", "Contacted", "Opened", "Clicked", "Replied", "Booked", "Lost", "Won")
-PEOPLE = ("ann@team.test", "ben@team.test")
-CAMPAIGNS = ("Alpha", "Beta", "Gamma", "Delta")
-COLUMNS = (
-    FieldSpec("Full Name"),
-    FieldSpec("Email", "email"),
-    FieldSpec("Company"),
-    FieldSpec("Title"),
-    FieldSpec("Location"),
-    FieldSpec("Industry"),
-    FieldSpec("Company Size"),
-    FieldSpec("Source"),
-    FieldSpec("Phone", "phoneNumber"),
-    FieldSpec("LinkedIn URL", "url"),
-    FieldSpec("Needs Enrichment", "checkbox"),
-    FieldSpec("Status", "singleSelect", {"choices": list(STATUSES)}),
-    FieldSpec("Claimed By", "singleCollaborator"),
-    FieldSpec("Claimed At", "dateTime"),
-    FieldSpec("Notes", "multilineText"),
-    FieldSpec("Campaigns", "multipleSelects", {"choices": list(CAMPAIGNS)}),
-    FieldSpec("Last Sync", "dateTime"),
-    FieldSpec("Sync Status", "singleSelect", {"choices": ["Synced", "Pending", "Error"]}),
-    FieldSpec("Sync Error", "multilineText"),
-    FieldSpec("CRM ID"),
-    FieldSpec("Last Modified", "lastModifiedTime"),
-)
 #: Turns after which work that never ends is called by its name.
 MANY_TURNS = 300
 
@@ -226,17 +199,10 @@ async def simulated(database_url: str, seed: int, *, limits: bool = True) -> Asy
     rng = random.Random(seed)
     clock, moments = VirtualClock(), Moments()
     skew = SkewedClock(clock)
-    airtable = AirtableSandbox(clock=skew, seed=rng.randrange(1 << 30))
-    instantly = InstantlySandbox(clock=skew, seed=rng.randrange(1 << 30))
+    airtable, instantly = furnished(skew, (rng.randrange(1 << 30), rng.randrange(1 << 30)))
     # windows of a limit know no clock that goes back
     airtable.limits.clock = clock
-    airtable.switches.limiter, instantly.switches.rate_limits = limits, False
-    base = airtable.store.add_base("Sales")
-    base.add_table("Leads", COLUMNS)
-    for email in PEOPLE:
-        base.add_collaborator(email, email.partition("@")[0].capitalize())
-    airtable.store.add_token(TOKEN)
-    instantly.store.add_key(KEY)
+    airtable.switches.limiter = limits
     late = Late(InProcess({"api.airtable.com": airtable.app, "api.instantly.ai": instantly.app}))
     transport = Hooked(late, moments)
     seed_ids(random.Random(rng.randrange(1 << 30)), clock.now)

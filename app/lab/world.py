@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import random
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
@@ -20,6 +20,7 @@ from app.domain.cells import Strategy
 from app.domain.values import JSON
 from app.lab.servers import serving
 from app.lab.transport import delivering_over_http
+from app.providers.base import Resource
 from app.runtime import Runtime, opened, probe_account
 from app.sandbox.airtable import AirtableSandbox
 from app.sandbox.instantly import InstantlySandbox
@@ -31,6 +32,16 @@ from app.vault import new_key
 T = TypeVar("T")
 #: Seconds for which the database may be away.
 AWAY = 60.0
+
+
+class Unlimited:
+    """A limiter for what is not about limits."""
+
+    async def acquire(self, resources: Sequence[Resource]) -> None:
+        """Lets every call leave at once."""
+
+    async def pause(self, resource: Resource, seconds: float) -> None:
+        """Keeps nobody from calling."""
 
 
 @dataclass(slots=True, kw_only=True)

@@ -15,7 +15,9 @@ from fastapi import FastAPI
 
 from app.db import keys, workspaces
 from app.db.session import Role, Tenant
+from app.lab.sandboxes import COLUMNS, TOKEN
 from app.lab.transport import InProcess
+from app.lab.world import Unlimited
 from app.main import create_app
 from app.runtime import Runtime, opened
 from app.sandbox.airtable import AirtableSandbox
@@ -25,7 +27,6 @@ from app.scheduler import Worker
 from app.settings import Settings
 from app.vault import new_key
 from tests.api.produced import noting
-from tests.sync.conftest import COLUMNS, TOKEN, Unlimited
 
 ROLES: tuple[Role, ...] = ("operator", "admin", "member", "viewer", "cron")
 

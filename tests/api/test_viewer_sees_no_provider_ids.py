@@ -21,6 +21,7 @@ from app.db import accounts, connections, deliveries, keys
 from app.db.ids import new_id
 from app.db.session import Role, Tenant
 from app.domain.ladder import DELIVERY_LADDER
+from app.lab.sandboxes import KEY, TOKEN
 from app.lab.world import World, make
 from app.main import create_app
 from app.sync import inbox
@@ -29,7 +30,7 @@ from tests.api.conftest import browser
 from tests.api.test_access import KEYED, call
 from tests.api.test_tenants import EVERYTHING
 from tests.sync import conftest as worlds
-from tests.sync.conftest import KEY, TOKEN, Bench
+from tests.sync.conftest import Bench
 
 bench = worlds.bench
 ALL = {"campaign_ids": None, "pacing_seconds": 0}

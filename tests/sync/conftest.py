@@ -15,36 +15,13 @@ import pytest
 from app.db import deliveries, leads, links, reviews, runs
 from app.domain.lead import Lead
 from app.lab import agreement
+from app.lab.sandboxes import KEY, TOKEN, furnished
 from app.lab.transport import InProcess
-from app.lab.world import World, in_process
-from app.sandbox.airtable import AirtableSandbox, FieldSpec
+from app.lab.world import Unlimited, World, in_process
 from app.sandbox.core import MovableClock
-from app.sandbox.instantly import InstantlySandbox
 from app.sync import edit
 from app.vault import webhook_hash
 from tests.conftest import Urls
-
-TOKEN, KEY = "patTEST.x", "key-test"
-STATUSES = ["New", "Not interested", "Contacted", "Opened", "Clicked", "Replied", "Booked", "Lost", "Won"]
-COLUMNS = [
-    FieldSpec("Full Name"),
-    FieldSpec("Email", "email"),
-    FieldSpec("Company"),
-    FieldSpec("Title"),
-    FieldSpec("Phone", "phoneNumber"),
-    FieldSpec("LinkedIn URL", "url"),
-    FieldSpec("Needs Enrichment", "checkbox"),
-    FieldSpec("Status", "singleSelect", {"choices": STATUSES}),
-    FieldSpec("Claimed By", "singleCollaborator"),
-    FieldSpec("Claimed At", "dateTime"),
-    FieldSpec("Notes", "multilineText"),
-    FieldSpec("Campaigns", "multipleSelects", {"choices": ["Alpha", "Beta", "Gamma"]}),
-    FieldSpec("Last Sync", "dateTime"),
-    FieldSpec("Sync Status", "singleSelect", {"choices": ["Synced", "Pending", "Error"]}),
-    FieldSpec("Sync Error", "multilineText"),
-    FieldSpec("CRM ID"),
-    FieldSpec("Last Modified", "lastModifiedTime"),
-]
 
 
 @dataclass
@@ -174,14 +151,7 @@ class Bench:
 async def opened(urls: Urls, data_dir: Any, *, is_dated: bool = False) -> AsyncIterator[Bench]:
     """Opens a world with an empty table and two empty campaigns; `is_dated`: with one clock for all of it."""
     clock = MovableClock()
-    airtable, instantly = AirtableSandbox(clock=clock, seed=1), InstantlySandbox(clock=clock, seed=1)
-    airtable.switches.limiter, instantly.switches.rate_limits = False, False
-    base = airtable.store.add_base("Sales")
-    base.add_table("Leads", COLUMNS)
-    base.add_collaborator("ann@team.test", "Ann")
-    base.add_collaborator("ben@team.test", "Ben")
-    airtable.store.add_token(TOKEN)
-    instantly.store.add_key(KEY)
+    airtable, instantly = furnished(clock)
     instantly.store.add_campaign("Founders")
     instantly.store.add_campaign("Agencies")
     transport = InProcess({"api.airtable.com": airtable.app, "api.instantly.ai": instantly.app})
@@ -248,13 +218,3 @@ async def wired(urls: Urls, tmp_path: Any) -> AsyncIterator[Wired]:
         # one call for a list that fits one page, so that calls can be counted
         bench.world.instantly.switches.cursor_on_last_page = False
         yield wired
-
-
-class Unlimited:
-    """A limiter for tests that are not about limits."""
-
-    async def acquire(self, resources: Any) -> None:
-        pass
-
-    async def pause(self, resource: Any, seconds: float) -> None:
-        pass

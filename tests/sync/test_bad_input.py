@@ -8,11 +8,12 @@ import orjson
 import pytest
 
 from app.domain.mapping import MappingError
+from app.lab.sandboxes import KEY, TOKEN
 from app.providers.base import ProviderError
 from app.sandbox.airtable import FieldSpec, admin
 from app.sync import edit
 from tests.conftest import Urls, execute
-from tests.sync.conftest import KEY, TOKEN, Bench
+from tests.sync.conftest import Bench
 
 AUTO = "auto"
 

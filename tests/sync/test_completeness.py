@@ -10,10 +10,11 @@ import pytest
 
 from app.db import accounts
 from app.db.session import Tenant
+from app.lab.sandboxes import KEY
 from app.lab.world import World, make
 from app.sync import completeness
 from app.sync.ask import NothingToSync
-from tests.sync.conftest import KEY, Bench, Wired
+from tests.sync.conftest import Bench, Wired
 
 QUARTER = 15 * 60.0
 HOUR = 3600.0

@@ -9,9 +9,10 @@ import orjson
 import pytest
 
 from app.db import deliveries
+from app.lab.sandboxes import KEY
 from app.lab.world import World, make
 from app.sync import adjust, hooks, inbox
-from tests.sync.conftest import KEY, Bench, Wired
+from tests.sync.conftest import Bench, Wired
 
 ANN = "ann@berg.test"
 QUARTER = 15 * 60.0

@@ -15,10 +15,11 @@ import pytest
 
 from app.db import accounts, connections, deliveries
 from app.db.session import Database, Tenant
+from app.lab.sandboxes import KEY
 from app.lab.world import World, make
 from app.sync import adjust, inbox, write_back
 from tests.conftest import Urls, execute
-from tests.sync.conftest import KEY, Bench
+from tests.sync.conftest import Bench
 
 ALL = {"campaign_ids": None, "pacing_seconds": 0}
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from uuid import UUID
 
-from tests.sync.conftest import COLUMNS, TOKEN, Bench
+from app.lab.sandboxes import COLUMNS, TOKEN
+from tests.sync.conftest import Bench
 
 
 async def _second(bench: Bench, **settings: object) -> tuple[UUID, str]:

@@ -10,10 +10,11 @@ import pytest
 
 from app.db import accounts, requests
 from app.db.session import Tenant
+from app.lab.sandboxes import KEY
 from app.lab.world import make
 from app.sandbox.core import Fault, FaultKind
 from app.sync import edit, write_back
-from tests.sync.conftest import KEY, Bench
+from tests.sync.conftest import Bench
 
 ANN = "ann@berg.test"
 
@@ -184,7 +185,7 @@ async def test_after_a_lost_answer_the_row_is_read_before_anything_is_sent_again
 async def test_what_the_key_may_not_do_fails_and_reading_goes_on(
     bench: Bench, lead: UUID, ask: Callable[..., Any]
 ) -> None:
-    bench.world.instantly.store.add_key("key-test", scopes=["leads:read", "campaigns:read", "workspaces:read"])
+    bench.world.instantly.store.add_key(KEY, scopes=["leads:read", "campaigns:read", "workspaces:read"])
     await ask("remove", campaign=0)
     await ask("interest", "won", campaign=1)
     await bench.settle()

@@ -14,7 +14,7 @@ from uuid import UUID
 from app.db import connections
 from app.db.connections import Lease
 from app.db.session import Tenant
-from app.lab.bench.rig import Unlimited
+from app.lab.world import Unlimited
 from app.runtime import opened
 from app.settings import Settings
 from app.sync import pull

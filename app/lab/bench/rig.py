@@ -25,7 +25,7 @@ from app.db import embedded, migrate
 from app.db.connections import Lease
 from app.db.ids import new_id
 from app.lab.transport import InProcess
-from app.lab.world import World, in_process
+from app.lab.world import Unlimited, World, in_process
 from app.sandbox.airtable import AirtableSandbox, Table
 from app.sandbox.core import Clock, MovableClock
 from app.sandbox.instantly import InstantlySandbox
@@ -61,16 +61,6 @@ class Urls:
 
     owner: str
     app: str
-
-
-class Unlimited:
-    """A limiter for figures that are not about limits."""
-
-    async def acquire(self, resources: Any) -> None:
-        """Lets every call leave at once."""
-
-    async def pause(self, resource: Any, seconds: float) -> None:
-        """Keeps nobody from calling."""
 
 
 class Rig:

@@ -17,14 +17,13 @@ from app.db.session import Tx
 from app.domain import notes
 from app.lab import agreement, processes
 from app.lab.processes import Stuck
+from app.lab.sandboxes import KEY, TOKEN, furnished
 from app.lab.scratch import Scratch
 from app.lab.servers import serving
-from app.lab.simulated import COLUMNS, KEY, PEOPLE, TOKEN
 from app.lab.world import World, make
 from app.runtime import opened
-from app.sandbox.airtable import AirtableSandbox, Table
+from app.sandbox.airtable import Table
 from app.sandbox.core import MovableClock
-from app.sandbox.instantly import InstantlySandbox
 from app.settings import Settings
 from app.sync import edit
 
@@ -209,15 +208,9 @@ async def arena(
     place: Scratch, seed: int, *, name: str, lease_seconds: float = SHORT_LEASE, rows: int = ROWS
 ) -> AsyncIterator[Arena]:
     """Opens a world over HTTP on a database of its own; every process started in it ends with it."""
-    clock = MovableClock()
-    airtable, instantly = AirtableSandbox(clock=clock, seed=seed), InstantlySandbox(clock=clock, seed=seed)
-    airtable.switches.limiter, instantly.switches.rate_limits = False, False
-    base = airtable.store.add_base("Sales")
-    table = base.add_table("Leads", COLUMNS)
-    for email in PEOPLE:
-        base.add_collaborator(email, email.partition("@")[0].capitalize())
-    airtable.store.add_token(TOKEN)
-    instantly.store.add_key(KEY)
+    airtable, instantly = furnished(MovableClock(), (seed, seed))
+    (base,) = airtable.store.bases.values()
+    (table,) = base.tables.values()
     campaign = instantly.store.add_campaign("Founders")
     for number in range(rows):
         email = f"person{number}@firm.test"

@@ -28,9 +28,9 @@ from app.domain import instantly as words
 from app.lab import processes
 from app.lab.clock import SharedClock
 from app.lab.processes import until
+from app.lab.sandboxes import KEY
 from app.lab.scratch import Scratch
 from app.lab.servers import free_port, serving
-from app.lab.simulated import KEY
 from app.lab.transport import posting
 from app.lab.world import World, make
 from app.runtime import opened

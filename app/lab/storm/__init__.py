@@ -22,7 +22,8 @@ import httpx
 
 from app.db import runs
 from app.errors import LeadkeeperError
-from app.lab.simulated import CAMPAIGNS, STATUSES, Crash, Simulated, simulated
+from app.lab.sandboxes import CAMPAIGNS, STATUSES
+from app.lab.simulated import Crash, Simulated, simulated
 from app.lab.storm.oracle import Judge, Outcome
 from app.lab.storm.people import People
 from app.sandbox.airtable import AirtableSandbox

@@ -9,7 +9,8 @@ from uuid import UUID
 
 from app.db.session import Tx
 from app.errors import LeadkeeperError
-from app.lab.simulated import CAMPAIGNS, PEOPLE, STATUSES, Simulated
+from app.lab.sandboxes import CAMPAIGNS, PEOPLE, STATUSES
+from app.lab.simulated import Simulated
 from app.lab.storm.oracle import ONLY_HERE, ONLY_THERE, Oracle, Outcome
 from app.sandbox.instantly.store import Refused
 from app.sync import edit

@@ -23,19 +23,18 @@ from starlette.types import Message, Receive, Scope, Send
 from app.api.application import document
 from app.db import keys, workspaces
 from app.db.session import Tenant
+from app.lab.sandboxes import KEY, TOKEN, furnished
 from app.lab.servers import serving
 from app.lab.transport import InProcess
+from app.lab.world import Unlimited
 from app.main import create_app
 from app.runtime import Runtime, opened
-from app.sandbox.airtable import AirtableSandbox
 from app.sandbox.core import MovableClock
-from app.sandbox.instantly import InstantlySandbox
 from app.scheduler import scheduled
 from app.settings import Settings
 from app.vault import new_key
 from tests.conftest import Urls
 from tests.project.conftest import ROOT
-from tests.sync.conftest import COLUMNS, KEY, TOKEN, Unlimited
 
 HERE = Path(__file__).parent
 #: With fewer requests than this the systematic walk over every boundary, about 80 for an operation, is left out.
@@ -55,12 +54,9 @@ class Live:
 @pytest.fixture
 async def live(urls: Urls, tmp_path: Path) -> AsyncIterator[Live]:
     """The service over HTTP: its scheduler runs, and its document's examples name accounts that exist."""
-    airtable, instantly = AirtableSandbox(clock=MovableClock(), seed=1), InstantlySandbox(clock=MovableClock(), seed=1)
-    airtable.switches.limiter, instantly.switches.rate_limits = False, False
-    airtable.store.add_token(TOKEN)
-    instantly.store.add_key(KEY)
-    base = airtable.store.add_base("Sales")
-    table = base.add_table("Leads", COLUMNS)
+    airtable, instantly = furnished(MovableClock())
+    (base,) = airtable.store.bases.values()
+    (table,) = base.tables.values()
     for number in range(3):
         table.create({"Full Name": f"Lead {number}", "Email": f"lead{number}@voorbeeld.nl", "Status": "New"})
     real = {
