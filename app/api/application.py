@@ -88,12 +88,13 @@ def equip(app: FastAPI, *, max_body: int, cors_origins: str) -> None:
     app.state.metrics = Metrics()
     app.add_middleware(ShortWays, routes=app.routes)
     app.add_middleware(Compressed, minimum_size=1024, compresslevel=5)
+    app.add_middleware(Edge, max_body=max_body, metrics=app.state.metrics)
     origins = [origin.strip() for origin in cors_origins.split(",") if origin.strip()]
     if origins:
+        # outermost, so that a browser may read whatever is answered further in
         app.add_middleware(
             CORSMiddleware, allow_origins=origins, allow_methods=["*"], allow_headers=["*"], expose_headers=EXPOSED
         )
-    app.add_middleware(Edge, max_body=max_body, metrics=app.state.metrics)
 
 
 def attach(app: FastAPI, runtime: Runtime) -> None:

@@ -15,6 +15,7 @@ from uuid import UUID
 from fastapi import Depends, Request
 from starlette.responses import Response
 
+from app.api import query
 from app.api.errors import Problem
 from app.api.gate import Caller, Gatekeeper
 from app.db import idempotency
@@ -36,11 +37,12 @@ class Allow:
         self.roles = roles
 
     async def __call__(self, request: Request) -> None:
-        """Identifies the caller and checks the role."""
+        """Identifies the caller, checks the role, and that the query names what the route knows."""
         gate: Gatekeeper = request.app.state.gatekeeper
         caller = await gate.identify(request)
         request.state.caller = caller
         self.check(caller)
+        query.read(request.scope["query_string"], request.scope["route"].takes)
 
     def check(self, caller: Caller) -> None:
         """Answers 403 to other roles."""

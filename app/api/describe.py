@@ -14,8 +14,10 @@ from fastapi.openapi.utils import get_openapi
 from fastapi.routing import APIRoute
 from pydantic import BaseModel
 
+from app.api import headers
 from app.api.deps import Allow
 from app.api.errors import MEDIA_TYPE, NOT_A_UUID, UNKNOWN_FIELD, slug, title
+from app.api.query import unknown
 from app.api.schemas.problem import ProblemDetails
 from app.db.session import Role
 
@@ -25,7 +27,8 @@ DESCRIPTION: Final = (
     "Send an API key as `Authorization: Bearer lk_…` or `X-API-Key`; operators choose a workspace with `X-Workspace`. "
     "Errors are `application/problem+json`. Lists are paged by cursor. Leads carry their version as `ETag`: send it as "
     "`If-Match` to be told (412) instead of overwriting. A POST that takes an `Idempotency-Key` has one effect, "
-    "however often it is sent within a day."
+    "however often it is sent within a day. Every answer has an `X-Request-ID`, also one that a request brought along. "
+    "HEAD is answered as GET is, without the body."
 )
 TAGS: Final = [
     {"name": "leads", "description": "The golden records: create, read, change, delete."},
@@ -109,9 +112,13 @@ def describe(app: FastAPI) -> dict[str, Any]:
             "webhookBearer": {"type": "http", "scheme": "bearer", "description": "A connection's webhook secret."},
             "webhookQuery": {"type": "apiKey", "in": "query", "name": "secret"},
         }
+        components["headers"] = headers.DECLARED
+        gets = [path for path, methods in document["paths"].items() if "get" in methods]
         for route in _routes(app):
             for method in sorted(route.methods or ()):
-                _finish(document["paths"][route.path_format][method.lower()], route, method, shapes)
+                operation = document["paths"][route.path_format][method.lower()]
+                _finish(operation, route, method, shapes)
+                headers.declare(operation, route.path_format, method, gets)
         app.openapi_schema = document
     return app.openapi_schema
 
@@ -147,15 +154,14 @@ def _finish(operation: dict[str, Any], route: APIRoute, method: str, shapes: dic
         operation["security"] = _SECURITY
         operation["x-roles"] = allowed
         operation["description"] = f"{operation.get('description', '')}\n\nRoles: {', '.join(allowed)}.".strip()
-        statuses += [401, 403, 429, 503]
+        # a query that names what it does not know is refused by each
+        statuses += [401, 403, 422, 429, 503]
         parameters.append(_WORKSPACE)
     names = {getattr(dependency.call, "__name__", "") for dependency in route.dependant.dependencies}
     if "expected_version" in names:
         parameters.append(_IF_MATCH)
     if "_idempotency" in names:
         parameters.append(_KEY)
-    if allowed is not None and (parameters[1:] or route.dependant.path_params or "requestBody" in operation):
-        statuses.append(422)
     if "requestBody" in operation or method in ("POST", "PUT", "PATCH"):
         statuses.append(413)
     if allowed is None:
@@ -219,6 +225,9 @@ def _tell(operation: dict[str, Any], allowed: list[str]) -> None:
                 content["errors"] = [{"pointer": "/colour", "detail": UNKNOWN_FIELD}]
             case "422" if given:
                 content["errors"] = [{"parameter": given[0]["name"], "detail": _wrong(given[0]["schema"])}]
+            case "422":
+                found = unknown("parameter", "colour", [])
+                content |= {"detail": found.detail, "errors": found.errors, **found.extra}
 
 
 def _thing(parameter: str) -> str:
@@ -248,20 +257,13 @@ def _response(status: int) -> dict[str, Any]:
     if status == 308:
         return {
             "description": "The lead was merged into another one: see Location.",
-            "headers": {"Location": {"schema": {"type": "string"}}},
             "content": _problem(
                 308,
                 "Lead 01980a3c-5f6e-7c3a-9d55-0c8f4f2f6a10 was merged into 01980a3c-5f6e-7c3a-9d55-0c8f4f2f6a11:"
                 " use that one.",
             ),
         }
-    response: dict[str, Any] = {
-        "description": HTTPStatus(status).phrase,
-        "content": _problem(status, _DETAILS[status]),
-    }
-    if status in (429, 503):
-        response["headers"] = {"Retry-After": {"schema": {"type": "integer"}, "description": "Seconds."}}
-    return response
+    return {"description": HTTPStatus(status).phrase, "content": _problem(status, _DETAILS[status])}
 
 
 def _problem(status: int, detail: str) -> dict[str, Any]:

@@ -6,7 +6,6 @@ import re
 from time import perf_counter
 
 import structlog
-from starlette.datastructures import MutableHeaders
 from starlette.middleware.gzip import GZipMiddleware
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -49,6 +48,9 @@ class Edge:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
+        if is_head := scope["method"] == "HEAD":
+            # answered as GET is, without the body (RFC 9110, 9.3.2)
+            scope = {**scope, "method": "GET"}
         headers = dict(scope["headers"])
         given = headers.get(b"x-request-id", b"")
         request_id = given.decode() if _REQUEST_ID.fullmatch(given) else new_id().hex
@@ -61,7 +63,12 @@ class Edge:
             if message["type"] == "http.response.start":
                 status = message["status"]
                 message["headers"] = _finished(message["headers"], request_id)
+            elif is_head:
+                return
             await send(message)
+            if is_head:
+                # nothing follows, also where the answer is a stream
+                await send({"type": "http.response.body"})
 
         try:
             limit = self._max_body
@@ -112,10 +119,7 @@ def _finished(headers: list[tuple[bytes, bytes]], request_id: str) -> list[tuple
     """Returns an answer's headers with those that every answer has."""
     names = {name for name, _ in headers}
     added = [header for header in _DEFAULTS if header[0] not in names]
-    found = [*headers, (b"x-request-id", request_id.encode()), *added]
-    if b"vary" in names:
-        MutableHeaders(raw=found).add_vary_header("Accept-Encoding")
-    return found
+    return [*headers, (b"x-request-id", request_id.encode()), *added]
 
 
 def _replay(body: bytes, receive: Receive) -> Receive:

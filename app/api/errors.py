@@ -45,6 +45,8 @@ log = structlog.get_logger()
 MEDIA_TYPE = "application/problem+json"
 #: Seconds after which an unreachable database is worth another try.
 DATABASE_RETRY = 2
+_BODY = "It is a JSON object, sent with Content-Type: application/json."
+_SEE_ERRORS = "The request cannot be taken as it is: see errors."
 #: Two sentences of a refused request that its documentation shows, too.
 UNKNOWN_FIELD = "There is no such field."
 NOT_A_UUID = "It is a UUID, such as 01980a3c-5f6e-7c3a-9d55-0c8f4f2f6a10."
@@ -172,7 +174,7 @@ def translate(exc: LeadkeeperError) -> Problem:
     found = Problem(status, str(exc) or str(exc.__doc__))
     match exc:
         case InvalidFields():
-            found.detail = "Some fields cannot be taken as they are: see errors."
+            found.detail = _SEE_ERRORS
             found.errors = [at(p.field.replace(".", "/", 1), p.message) for p in exc.problems]
         case Merged():
             found.extra = {"lead_id": str(exc.survivor)}
@@ -203,7 +205,7 @@ async def _invalid(request: Request, exc: Exception) -> Response:
 def invalid(found: Sequence[Any]) -> Problem:
     """Returns what a validator's errors, with their places in the request, are over HTTP."""
     errors = [_location(error["loc"]) | {"detail": _sentence(error)} for error in found[:20]]
-    return Problem(422, "The request cannot be taken as it is: see errors.", errors)
+    return Problem(422, _SEE_ERRORS, errors)
 
 
 def _location(loc: Sequence[Any]) -> dict[str, str]:
@@ -221,6 +223,8 @@ def _sentence(error: Mapping[str, Any]) -> str:
             return UNKNOWN_FIELD
         case "uuid_parsing" | "uuid_type" | "uuid_version":
             return NOT_A_UUID
+        case "missing" if error["loc"] == ("body",):
+            return _BODY
         case "missing":
             return "This is required."
         case "json_invalid":
@@ -228,7 +232,7 @@ def _sentence(error: Mapping[str, Any]) -> str:
         case "value_error":
             return str(error["ctx"]["error"])
         case "dict_type" | "model_type" | "model_attributes_type":
-            return "It is a JSON object, sent with Content-Type: application/json."
+            return _BODY
     return f"{error['msg']}."
 
 
@@ -276,7 +280,8 @@ def _methods(request: Request) -> list[str]:
     routes = [route for route in request.app.routes if isinstance(route, Route)]
     # an address that is named in full is no id, whatever the pattern of ids says
     routes = [route for route in routes if route.path == path] or routes
-    return sorted({method for route in routes if route.path_regex.match(path) for method in route.methods or ()})
+    found = {method for route in routes if route.path_regex.match(path) for method in route.methods or ()}
+    return sorted(found | {"HEAD"} if "GET" in found else found)
 
 
 def request_id(request: Request) -> str | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import re
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
@@ -16,7 +17,9 @@ from fastapi import Request
 from starlette.datastructures import QueryParams
 
 from app.api.errors import Problem
+from app.api.query import unknown
 from app.api.reads import LENGTH, REMEMBERED
+from app.api.schemas.shape import DATED
 from app.db.lead_list import CAP, FILTERS, ORDERS, Filter, Query
 from app.db.lead_queries import COLUMNS
 from app.domain import policy
@@ -24,7 +27,6 @@ from app.domain.ladder import STATUS_LADDER
 from app.domain.mapping import DECODERS
 from app.domain.normalize import Unreadable
 
-_OTHERS: Final = frozenset({"limit", "cursor", "sort", "count", "fields", "q"})
 _KEYS: Final[dict[str, type]] = {"updated_at": datetime, "id": UUID, "email": str, "next_action_date": date}
 #: Values one filter may name.
 _VALUES: Final = 100
@@ -62,7 +64,7 @@ PARAMETERS: Final[list[dict[str, Any]]] = [
         "in": "query",
         "required": False,
         "description": f.note[0].upper() + f.note[1:],
-        "schema": _SHAPES.get(f.kind, {"type": "string"}),
+        "schema": _SHAPES.get(f.kind, {"type": "string", "minLength": 1}),
     }
     for name, f in FILTERS.items()
 ]
@@ -86,8 +88,8 @@ def read(request: Request, sort: str, fields: str | None, search: str | None) ->
 
 def _wanted(query: bytes, sort: str, fields: str | None, search: str | None) -> Wanted:
     if sort not in ORDERS:
-        raise _unknown("sort", "sort", ORDERS)
-    filters = filtered(QueryParams(query), _OTHERS)
+        raise unknown("sort", "sort", ORDERS)
+    filters = filtered(QueryParams(query))
     return Wanted(
         name=f"leads {sort} {sorted(filters.items())} {search or ''}",
         key_kinds=[_KEYS[key] for key in ORDERS[sort].key],
@@ -110,16 +112,9 @@ def words(search: str | None) -> str | None:
     return search
 
 
-def filtered(query: QueryParams, besides: Collection[str]) -> dict[str, Any]:
-    """Reads the filters of a request that knows these parameters besides."""
-    filters: dict[str, Any] = {}
-    for name, value in query.multi_items():
-        if name in besides:
-            continue
-        if name not in FILTERS:
-            raise _unknown("filter", "query", FILTERS)
-        filters[name] = _value(name, FILTERS[name], value)
-    return filters
+def filtered(query: QueryParams) -> dict[str, Any]:
+    """Reads the filters among the parameters of a request."""
+    return {name: _value(name, FILTERS[name], value) for name, value in query.items() if name in FILTERS}
 
 
 def chosen(text: str | None, known: Collection[str]) -> list[str]:
@@ -128,7 +123,7 @@ def chosen(text: str | None, known: Collection[str]) -> list[str]:
         return list(known)
     names = list(dict.fromkeys(part.strip() for part in text.split(",")))
     if not set(names) <= set(known):
-        raise _unknown("field", "fields", known)
+        raise unknown("field", "fields", known)
     return names
 
 
@@ -147,7 +142,10 @@ def _value(name: str, declared: Filter, text: str) -> Any:
             return read(text)
         except (ValueError, OverflowError, InvalidOperation, KeyError):
             raise _bad(name, f"It is {what}.") from None
-    values = text.split(",")
+    try:
+        values = [value.strip() for value in next(csv.reader([text], strict=True)) or [""]]
+    except csv.Error:
+        raise _bad(name, 'A value that holds a comma or begins with a quote is quoted: "Smith, Jones".') from None
     if len(values) > _VALUES:
         raise _bad(name, f"It names {len(values)} values; {_VALUES} is the most.")
     if declared.kind == "status" and not set(values) <= set(STATUS_LADDER):
@@ -156,6 +154,8 @@ def _value(name: str, declared: Filter, text: str) -> Any:
         if not all(re.fullmatch(_ID, value) for value in values):
             raise _bad(name, "It is one or more ids, comma-separated.")
         return sorted({UUID(value) for value in values})
+    if "" in values:
+        raise _bad(name, f"A value is empty: leave it out.{_without(declared.field)}")
     return sorted({_canonical(declared, value) for value in values})
 
 
@@ -167,10 +167,23 @@ def _canonical(declared: Filter, value: str) -> str:
     try:
         return str(DECODERS[kind](value) or value)
     except Unreadable as exc:
-        raise _bad(declared.field, exc.plain) from None
+        raise _bad(declared.field, f"{exc.plain}{_without(declared.field)}") from None
+
+
+def _without(field: str) -> str:
+    """Says how to ask for leads without a value, where that can be asked."""
+    return f" {field}[is]=null finds leads without one." if f"{field}[is]" in FILTERS else ""
+
+
+def _day(text: str) -> date:
+    if not DATED.fullmatch(text):
+        raise ValueError
+    return date.fromisoformat(text)
 
 
 def _instant(text: str) -> datetime:
+    if not DATED.match(text):
+        raise ValueError
     at = datetime.fromisoformat(text.replace(" ", "+"))
     if at.tzinfo is None:
         raise ValueError
@@ -198,22 +211,12 @@ def _number(text: str) -> Decimal:
 
 _READERS: Final[Mapping[str, tuple[Callable[[str], Any], str]]] = {
     "instant": (_instant, "an instant with its zone, such as 2026-03-02T09:15:00Z"),
-    "date": (date.fromisoformat, "a date, such as 2026-03-02"),
+    "date": (_day, "a date, such as 2026-03-02"),
     "integer": (_integer, "a whole number below 2,147,483,648"),
     "number": (_number, "a number, such as 12500 or 0.5"),
     "boolean": ({"true": True, "false": False}.__getitem__, "true or false"),
     "null": ({"null": True, "set": False}.__getitem__, "null or set"),
 }
-
-
-def _unknown(what: str, parameter: str, allowed: Collection[str]) -> Problem:
-    names = ", ".join(allowed)
-    return Problem(
-        422,
-        f"There is no such {what}: use one of {names}.",
-        [{"parameter": parameter, "detail": f"Use one of {names}."}],
-        extra={"allowed": list(allowed)},
-    )
 
 
 def _bad(parameter: str, detail: str) -> Problem:

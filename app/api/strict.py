@@ -53,6 +53,7 @@ class StrictRoute(APIRoute):
 
     def __init__(self, path: str, endpoint: Callable[..., Any], **declared: Any) -> None:
         super().__init__(path, endpoint, **declared)
+        self.takes = reads.taken(self)
         short = reads.short_way(self)
         self.is_short = short is not None
         self.app = short or self.app

@@ -82,8 +82,13 @@ _COMPARED: Final = {"gte": ">=", "gt": ">", "lte": "<=", "lt": "<"}
 _SAMPLES: Final = {"instant": "an instant", "date": "a date", "integer": "a whole number", "number": "a number"}
 
 
+#: How a value is sent that holds a comma.
+_QUOTED: Final = "; one that holds a comma in double quotes"
+
+
 def _any_of(name: str, kind: Kind = "texts") -> dict[str, Filter]:
-    return {name: Filter(name, kind, f"l.{name} = ANY({{}})", f"One or more values of {name}, comma-separated.")}
+    note = f"One or more values of {name}, comma-separated{'' if kind == 'status' else _QUOTED}."
+    return {name: Filter(name, kind, f"l.{name} = ANY({{}})", note)}
 
 
 def _compared(name: str, kind: Kind) -> dict[str, Filter]:
@@ -118,11 +123,17 @@ FILTERS: Final[dict[str, Filter]] = {
     **_any_of("claimed_by"),
     **_is_set("claimed_by"),
     **_any_of("company_domain"),
+    **_is_set("company_domain"),
     **_any_of("source"),
+    **_is_set("source"),
     **_any_of("platform"),
+    **_is_set("platform"),
     **_any_of("delivery_status"),
+    **_is_set("delivery_status"),
     **_any_of("created_by"),
-    "campaigns": Filter("campaigns", "texts", "l.campaigns && {}", "In one or more of these, comma-separated."),
+    "campaigns": Filter(
+        "campaigns", "texts", "l.campaigns && {}", f"In one or more of these, comma-separated{_QUOTED}."
+    ),
     "campaign_id": Filter(
         "campaign_id",
         "ids",
@@ -131,6 +142,7 @@ FILTERS: Final[dict[str, Filter]] = {
         " AND k.lead_id = l.id LIMIT 1)",
         "One or more ids of campaigns as `GET /api/campaigns` lists them, comma-separated.",
     ),
+    **_is_set("campaigns"),
     **_compared("updated_at", "instant"),
     **_compared("created_at", "instant"),
     **_compared("claimed_at", "instant"),

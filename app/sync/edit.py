@@ -38,6 +38,10 @@ _SENT: Final[Mapping[str, tuple[type | tuple[type, ...], str]]] = {
     "number": ((int, float), "a number"),
     "set": (list, "a list of texts"),
 }
+#: What is sent for a field of these kinds, for whoever sent something else.
+_SAMPLES: Final = {"date": "2026-03-02", "instant": "2026-03-02T09:15:00Z", "email": "noor@voorbeeld.nl"}
+#: What is shown of every lead beside its fields.
+KEPT: Final = frozenset({"id", "version", "created_by", "created_at", "updated_at"})
 #: Amounts stay below this, as they are stored with 18 digits of which 4 are decimals.
 AMOUNT_LIMIT = 10**14
 
@@ -117,7 +121,8 @@ def canonical(changes: Mapping[str, JSON]) -> dict[str, JSON]:
         try:
             values[name] = _canonical(name, raw)
         except Unreadable as exc:
-            problems.append(FieldProblem(name, exc.plain))
+            sample = _SAMPLES.get(policy.field(name).kind)
+            problems.append(FieldProblem(name, f"{exc.plain} Send one such as {sample}." if sample else exc.plain))
         except ValueError as exc:
             problems.append(FieldProblem(name, str(exc)))
     if problems:
@@ -126,8 +131,10 @@ def canonical(changes: Mapping[str, JSON]) -> dict[str, JSON]:
 
 
 def _canonical(name: str, raw: JSON) -> JSON:
+    if name in KEPT:
+        raise ValueError("This field is read-only: Leadkeeper keeps it.")
     if name not in policy.FIELDS and name != "custom":
-        raise ValueError(f"There is no field {name!r}.")
+        raise ValueError("There is no such field.")
     if name != "custom" and name not in policy.WRITABLE:
         raise ValueError("This field is read-only: it is kept by the sync.")
     if name in ("custom", "metadata"):

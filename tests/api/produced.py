@@ -7,12 +7,15 @@ app note what it answered; at the end of the run the notes of all parallel worke
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping
+from functools import cache
 from pathlib import Path
 from typing import Any, Final
 
 import pytest
 from starlette.routing import Match
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from app.api.headers import DECLARED
 
 #: (operation id, status)
 Pair = tuple[str, str]
@@ -22,6 +25,8 @@ EXEMPT: Final[dict[Pair, str]] = {}
 #: What this process has seen; the run's first process gathers what the others have.
 seen: set[Pair] = set()
 _KEY: Final = "produced"
+#: Headers that clients go by.
+_HEADERS: Final = {name.title() for name in DECLARED}
 
 
 def noting(app: Any) -> ASGIApp:
@@ -32,12 +37,29 @@ def noting(app: Any) -> ASGIApp:
             if message["type"] == "http.response.start":
                 # a body that is too large is refused before there is a route
                 route = scope.get("route") or _route(app, scope)
-                seen.add((getattr(route, "operation_id", None) or "", str(message["status"])))
+                pair = (getattr(route, "operation_id", None) or "", str(message["status"]))
+                seen.add(pair)
+                names = {name.decode().title() for name, _ in message["headers"]}
+                undeclared = names & _HEADERS - _declared().get(pair, names)
+                assert not undeclared, f"{pair} has {undeclared}: app/api/headers.py does not say so."
             await send(message)
 
         await app(scope, receive, sending)
 
     return noted
+
+
+@cache
+def _declared() -> dict[Pair, set[str]]:
+    """The headers that the document says an answer may have."""
+    from app.api.application import document
+
+    return {
+        (operation["operationId"], status): {name.title() for name in response.get("headers", ())}
+        for methods in document()["paths"].values()
+        for operation in methods.values()
+        for status, response in operation["responses"].items()
+    }
 
 
 def _route(app: Any, scope: Scope) -> Any:

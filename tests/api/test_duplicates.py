@@ -109,7 +109,7 @@ async def test_a_dismissed_pair_stays_dismissed_whatever_a_scan_finds(team: Clie
     await member.post("/api/leads/duplicates/scan")
     await member.patch(f"/api/leads/{second}", json={"full_name": "Ada Lovelac"})
 
-    assert (dismissed.status_code, dismissed.json()["state"]) == (200, "decided")
+    assert (dismissed.status_code, dismissed.json()["state"]) == (200, "dismissed")
     assert again.json() == dismissed.json()
     assert await _pairs(member) == []
     assert [item["id"] for item in await _pairs(member, state="dismissed")] == [pair["id"]]
@@ -178,7 +178,7 @@ async def test_a_merge_is_shown_first_and_the_old_address_leads_to_the_survivor(
 
     taken = await member.post("/api/leads", json={"email": "ada@acme.test"})
     assert (taken.status_code, taken.json()["lead_id"]) == (409, one)
-    assert [pair["state"] for pair in await _pairs(member, state="merged")] == ["closed"]
+    assert [pair["state"] for pair in await _pairs(member, state="merged")] == ["merged"]
 
 
 async def test_an_undone_merge_gives_both_leads_back(member: httpx.AsyncClient) -> None:

@@ -68,16 +68,16 @@ async def test_a_known_address_is_a_conflict_that_names_the_lead(member: httpx.A
 
 
 REFUSED: list[tuple[dict[str, Any], str, str]] = [
-    ({"nope": 1}, "/nope", "There is no field 'nope'."),
+    ({"nope": 1}, "/nope", "There is no such field."),
     ({"email_open_count": 1}, "/email_open_count", "This field is read-only: it is kept by the sync."),
-    ({"id": "x"}, "/id", "There is no field 'id'."),
+    ({"id": "x"}, "/id", "This field is read-only: Leadkeeper keeps it."),
     ({"status": "happy"}, "/status", "There is no such status: it is one of new"),
     ({"status": None}, "/status", "A lead always has a status"),
     ({"email": "no address"}, "/email", ""),
     ({"title": "x" * 10_001}, "/title", "It has 10,001 characters; 10,000 is the most."),
     ({"custom": []}, "/custom", "It is an object of keys and values."),
     ({"custom": {"": 1}}, "/custom", "Each of its keys has 1 to 200 characters."),
-    ({"next_action_date": "soon"}, "/next_action_date", ""),
+    ({"next_action_date": "soon"}, "/next_action_date", "It is not a date. Send one such as 2026-03-02."),
     ({"deal_value": "much"}, "/deal_value", ""),
 ]
 
@@ -210,7 +210,14 @@ async def _emails(client: httpx.AsyncClient, query: str, key: str = "email") -> 
     ("query", "parameter"),
     [
         ("sort=title", "sort"),
-        ("nope=1", "query"),
+        ("nope=1", "nope"),
+        ("status=new&status=won", "status"),
+        ("status=", "status"),
+        ("email=", "email"),
+        ("source=a,,b", "source"),
+        ('source="a', "source"),
+        ("next_action_date=20260302", "next_action_date"),
+        ("updated_at[gt]=20260302T091500Z", "updated_at[gt]"),
         ("limit=201", "limit"),
         ("limit=x", "limit"),
         ("cursor=zzz", "cursor"),

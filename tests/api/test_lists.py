@@ -92,7 +92,13 @@ async def test_every_filter_is_a_condition_postgres_takes_and_refuses_what_it_ca
 async def test_filters_compare(member: httpx.AsyncClient) -> None:
     ada, bo = await _add(
         member,
-        {"full_name": "Ada", "email": "ada@x.test", "deal_value": 100, "next_action_date": "2026-03-01"},
+        {
+            "full_name": "Ada",
+            "email": "ada@x.test",
+            "deal_value": 100,
+            "next_action_date": "2026-03-01",
+            "campaigns": ["C, D"],
+        },
         {
             "full_name": "Bo",
             "linkedin_url": "https://www.linkedin.com/in/bo",
@@ -111,6 +117,9 @@ async def test_filters_compare(member: httpx.AsyncClient) -> None:
         "email[is]=set": ["Ada"],
         "verified=true": ["Bo"],
         "campaigns=B,C": ["Bo"],
+        'campaigns="C, D",X': ["Ada"],
+        "campaigns[is]=set": ["Ada", "Bo"],
+        "source[is]=null": ["Ada", "Bo"],
         "email_open_count[gt]=0": [],
         "email_open_count=0": ["Ada", "Bo"],
         f"created_at[gt]={moments[0]}": ["Bo"],

@@ -17,7 +17,7 @@ from fastapi.routing import APIRoute
 from starlette.routing import Match, Route
 
 from app.api.application import build
-from app.api.reads import Parameters, ShortWays, short_way
+from app.api.reads import Parameters, ShortWays, short_way, taken
 from app.db.session import Database
 from app.main import create_app
 from app.runtime import Runtime
@@ -53,7 +53,6 @@ def test_parameters_are_read_and_refused_as_fastapi_does_it(route: APIRoute) -> 
     queries: list[dict[str, Any]] = [
         {},
         *({name: value} for name in names for value in VALUES),
-        {name: ["1", "x"] for name in names},
     ]
     for place in VALUES[4:8]:
         for query in queries:
@@ -65,14 +64,14 @@ def test_parameters_are_read_and_refused_as_fastapi_does_it(route: APIRoute) -> 
 def asked(route: APIRoute, place: str, query: dict[str, Any]) -> Request:
     """Returns a request with this in every place of the path, and this query."""
     path_params = dict.fromkeys(route.param_convertors, place)
-    query_string = urlencode(query, doseq=True).encode()
+    query_string = urlencode(query).encode()
     return Request({"type": "http", "path_params": path_params, "query_string": query_string, "headers": []})
 
 
 def ours(route: APIRoute, request: Request) -> Any:
     """Returns the values, or what is wrong with them."""
     try:
-        return Parameters(route.dependant).read(request)
+        return Parameters(route.dependant, taken(route)).read(request)
     except RequestValidationError as exc:
         return told(exc.errors())
 

@@ -147,12 +147,30 @@ async def test_422_where_an_id_or_a_field_cannot_be_taken(team: Clients) -> None
             p["name"]: p["schema"]["maximum"] + 1 for p in queries(operation) if "maximum" in p["schema"]
         }:
             answer = await client.request(method, path, params=too_much)
-        else:
+        elif queries(operation):
             answer = await client.request(method, path, params={p["name"]: "no such" for p in queries(operation)})
+        else:
+            continue
         if not is_problem(answer, 422):
             wrong.append(f"{method} {path}: {answer.status_code}")
 
     assert wrong == []
+
+
+async def test_422_where_the_query_names_what_an_operation_does_not_know(team: Clients) -> None:
+    """A filter with a typing mistake would otherwise show everything."""
+    client = await team.of("operator", "noor@voorbeeld.nl")
+    wrong = []
+    for method, path, operation in documented("422"):
+        body, known = body_of(operation), [p["name"] for p in queries(operation)]
+        queried = {"colour=red": "colour"} | {f"{name}=1&{name}=2": name for name in known[:1]}
+        for query, name in queried.items():
+            answer = await client.request(method, f"{at(path)}?{query}", json=body)
+            if not (is_problem(answer, 422) and answer.json()["errors"][0]["parameter"] == name):
+                wrong.append(f"{method} {path}?{query}: {answer.status_code}")
+
+    assert wrong == []
+    assert len(list(documented("422"))) == len(KEYED)
 
 
 async def test_412_where_a_version_is_out_of_date(team: Clients) -> None:

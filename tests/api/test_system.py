@@ -49,7 +49,7 @@ async def test_an_address_nobody_knows_is_a_problem(app: FastAPI) -> None:
 
     assert [a.headers["content-type"] for a in (unknown, wrong)] == ["application/problem+json"] * 2
     assert [a.status_code for a in (unknown, wrong)] == [404, 405]
-    assert wrong.headers["allow"] == "GET, POST"
+    assert wrong.headers["allow"] == "GET, HEAD, POST"
     assert named.headers["x-request-id"] == "abc-1"
     assert len(odd.headers["x-request-id"]) == 32
 
@@ -61,9 +61,23 @@ async def test_browsers_of_known_origins_may_call(team: Clients) -> None:
     async with browser(app) as client:
         allowed = await client.options("/api/leads", headers=ask | {"Origin": "https://portal.test"})
         refused = await client.options("/api/leads", headers=ask | {"Origin": "https://evil.test"})
+        too_large = await client.post("/api/leads", content=b" " * 2_000_000, headers={"Origin": "https://portal.test"})
 
+    assert (too_large.status_code, too_large.headers["vary"]) == (413, "Accept-Encoding, Origin")
+    assert too_large.headers["access-control-allow-origin"] == "https://portal.test"
     assert allowed.headers["access-control-allow-origin"] == "https://portal.test"
     assert "access-control-allow-origin" not in refused.headers
+
+
+async def test_head_answers_as_get_does_without_the_body(member: httpx.AsyncClient) -> None:
+    path = (await member.post("/api/leads", json={"email": "a@x.test"})).headers["location"]
+    for address, status in ((path, 200), ("/healthz", 200), ("/api/leads?nope=1", 422), ("/api/events", 200)):
+        head = await member.head(address)
+
+        assert (head.status_code, head.content) == (status, b""), address
+    got, asked = await member.get(path), await member.head(path)
+    same = ("etag", "content-type", "content-length")
+    assert [asked.headers[name] for name in same] == [got.headers[name] for name in same]
 
 
 async def test_large_answers_are_compressed(member: httpx.AsyncClient) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated
 from uuid import UUID
 
 from fastapi import APIRouter, Query, Request
@@ -11,7 +11,7 @@ from starlette.responses import Response
 from app.api import paging
 from app.api.deps import READ, WORK, Current, Once, Session, known
 from app.api.describe import refuses
-from app.api.schemas.duplicate import Duplicate, Duplicates, Scan
+from app.api.schemas.duplicate import STORED, Duplicate, Duplicates, PairState, Scan
 from app.api.schemas.shape import answer
 from app.api.strict import StrictRoute
 from app.db import duplicates as stored
@@ -31,17 +31,14 @@ _SCAN = "duplicates scan"
 async def page(
     request: Request,
     tx: Session,
-    state: Annotated[
-        Literal["open", "dismissed", "merged"], Query(description="open: waits for a person; dismissed; merged.")
-    ] = "open",
+    state: Annotated[PairState, Query(description="open: waits for a person; dismissed; merged.")] = "open",
     limit: paging.Limit = 50,
     cursor: paging.Cursor = None,
 ) -> Response:
     """Pairs found when leads were added or renamed, and by scans: the score, what agrees, and both leads."""
     name = f"duplicates {state}"
     after = paging.decode(name, cursor, [UUID])
-    internal = {"open": "open", "dismissed": "decided", "merged": "closed"}[state]
-    rows = await stored.page(tx, internal, limit, after[0] if after else None)
+    rows = await stored.page(tx, STORED[state], limit, after[0] if after else None)
     following = paging.after(name, rows, limit, "id")
     content = Duplicates(items=[Duplicate.of(row) for row in rows], next_cursor=following)
     return answer(content, headers=paging.link(request, following))

@@ -28,6 +28,12 @@ PAIR: Final[dict[str, Any]] = {
 }  # fmt: skip
 
 
+PairState = Literal["open", "dismissed", "merged"]
+#: How a review item calls the states of a pair.
+STORED: Final[dict[PairState, str]] = {"open": "open", "dismissed": "decided", "merged": "closed"}
+_SHOWN: Final = {stored: state for state, stored in STORED.items()}
+
+
 class Likeness(Shown):
     """What tells one lead of a pair from the other."""
 
@@ -51,7 +57,7 @@ class Duplicate(Shown):
 
     model_config = example(**PAIR)
     id: UUID
-    state: Literal["open", "decided", "closed"] = Field(description="open; decided: dismissed; closed: merged.")
+    state: PairState
     tier: Literal["linkedin", "email", "name_company", "phone"] = Field(description="The strongest reason.")
     score: float = Field(description="0 to 1; from 0.85 on more likely one person than two.")
     fields: dict[str, float] = Field(description="How far the fields agree that both leads have, 0 to 1.")
@@ -66,7 +72,8 @@ class Duplicate(Shown):
     def of(cls, row: Any) -> Any:
         """Returns the answer that a row of the database makes."""
         found = dict(row)
-        return cls.model_validate(found | found["evidence"] | {"leads": [found["one"], found["other"]]})
+        about = {"state": _SHOWN[found["state"]], "leads": [found["one"], found["other"]]}
+        return cls.model_validate(found | found["evidence"] | about)
 
 
 class Duplicates(Shown):

@@ -121,7 +121,7 @@ class LeadBody(BaseModel):
 
     def given(self) -> dict[str, Any]:
         """Returns exactly what was sent."""
-        return {name: getattr(self, name) for name in self.model_fields_set}
+        return {name: getattr(self, name) for name in sorted(self.model_fields_set)}
 
 
 LeadFields: type[LeadBody] = create_model(

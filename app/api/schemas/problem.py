@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from uuid import UUID
+
 from pydantic import BaseModel, Field
 
 
@@ -22,3 +24,7 @@ class ProblemDetails(BaseModel):
     detail: str = Field(description="One sentence: what is wrong, and what to do about it.")
     errors: list[ProblemError] = Field(description="What is wrong field by field, where that is known.")
     request_id: str | None = Field(description="What to quote when asking for help; the log has it too.")
+    allowed: list[str] = Field([], description="422 to an unknown name: those there are.")
+    lead_id: UUID | None = Field(None, description="308, 409: the lead to go to, or that is in the way.")
+    claimed_by: str | None = Field(None, description="409 to a claim: who holds the lead.")
+    version: int | None = Field(None, description="412: the lead's version now.")

@@ -52,13 +52,13 @@ def _whole(value: Any) -> Any:
 
 
 def _instant(value: Any) -> Any:
-    if not isinstance(value, str) or not _DATED.match(value):
+    if not isinstance(value, str) or not _ZONED.match(value):
         raise ValueError("It is an instant with its zone, such as 2026-03-02T09:15:00Z.")
     return value
 
 
 def _day(value: Any) -> Any:
-    if not isinstance(value, str) or not _DATED.fullmatch(value):
+    if not isinstance(value, str) or not DATED.fullmatch(value):
         raise ValueError("It is a date, such as 2026-03-02.")
     return value
 
@@ -68,7 +68,9 @@ def _unescaped(value: Any) -> Any:
     return value.replace(" ", "+") if isinstance(value, str) else value
 
 
-_DATED: Final = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
+#: How a day is written, and an instant from its beginning to its zone.
+DATED: Final = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
+_ZONED: Final = re.compile(DATED.pattern + r"[Tt ].*([Zz]|[+-][0-9]{2}:?[0-9]{2})$")
 
 
 #: A name that people read.
