@@ -335,7 +335,7 @@ _TRANSLATED = _Translated()
 def _understood(exc: BaseException) -> LeadkeeperError | None:
     if isinstance(exc, _GONE):
         return DatabaseUnavailable()
-    if isinstance(exc, asyncpg.DataError):
+    if isinstance(exc, asyncpg.DataError | asyncpg.ProgramLimitExceededError):
         return Unstorable()
     # the pool or the connection was closed under us; anything else is a bug of ours
     return DatabaseUnavailable() if isinstance(exc, asyncpg.InterfaceError) and "clos" in str(exc) else None

@@ -24,11 +24,11 @@ from app.domain.plan import apply, edit
 from app.domain.policy import Source
 from app.domain.values import JSON, is_empty
 from app.errors import LeadkeeperError
-from app.sync import duplicates, reconcile
+from app.sync import duplicates, reconcile, size
 from app.sync.job import instant
 
-#: Characters; what one text field, one note and all notes of a lead may hold.
-TEXT_LIMIT, NOTE_LIMIT, NOTES_LIMIT = 10_000, 20_000, 1_000_000
+#: Characters; what one text field and one note may hold, and what a request may send of all notes.
+TEXT_LIMIT, NOTE_LIMIT, NOTES_LIMIT = 10_000, 20_000, size.MOST["notes"]
 #: Characters a key of `custom` may have.
 KEY_LIMIT = 200
 #: What a request sends for a field of these kinds, and how that is called; text for all others.
@@ -193,8 +193,7 @@ def edited(
     """Returns a lead with these canonical values, and the actions that make it so; writes nothing."""
     origin = Origin(source, None, instant(now))
     actions = edit(lead, _flat(lead, values, origin, claims), origin, rule=source.value)
-    after, _ = apply(lead, [], actions)
-    return after, actions
+    return _applied(lead, actions), actions
 
 
 async def change(
@@ -382,10 +381,19 @@ def merge_patch(target: JSON, patch: JSON) -> JSON:
     return merged
 
 
+def _applied(before: Lead, actions: Sequence[Action]) -> Lead:
+    """Returns a lead after an edit; raises `InvalidFields` where it would hold more than it may."""
+    after, _ = apply(before, [], actions)
+    moved = {action.field.partition(".")[0] for action in actions if isinstance(action, SetField)}
+    if problems := [FieldProblem(name, message) for name, message in size.too_much(before, after, moved)]:
+        raise InvalidFields(problems)
+    return after
+
+
 async def _save(tx: Tx, before: Lead, actions: list[Action], actor: str) -> Lead:
     if not any(isinstance(action, SetField) for action in actions):
         return before
-    after, _ = apply(before, [], actions)
+    after = _applied(before, actions)
     await leads.save(tx, [(before, after)])
     await leads.claim_identities(tx, [(before, after)])
     after.version, after.sync_version = before.version + 1, before.sync_version + 1

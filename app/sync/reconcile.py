@@ -7,6 +7,7 @@ its link, and the rest goes on.
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from uuid import UUID
@@ -34,6 +35,8 @@ log = structlog.get_logger()
 #: Leads one transaction locks: a tenth of a second's work, so that an edit of one of them hardly waits.
 BATCH = 500
 _TRIES = 4
+#: Characters of a campaign's name that the activity log's key holds.
+NAME_IN_KEY = 200
 
 
 class Overtaken(LeadkeeperError):
@@ -252,7 +255,9 @@ def _moves(action: SetField) -> Iterator[tuple[str, dict[str, JSON], str]]:
             was, now = set(action.old or ()), set(action.value or ())
             for kind, names in (("campaign.joined", now - was), ("campaign.left", was - now)):
                 for name in sorted(names):
-                    yield kind, {"campaign": name}, f"{kind}:{name}"
+                    # a column of any text may be mapped to campaigns, and an index takes only so much of it
+                    known = name if len(name) <= NAME_IN_KEY else hashlib.sha256(name.encode()).hexdigest()
+                    yield kind, {"campaign": name}, f"{kind}:{known}"
 
 
 async def _note_conflicts(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import secrets
 from typing import Any
 
 import httpx
@@ -168,6 +169,49 @@ async def test_a_long_note_within_the_body_limit_is_refused_by_field(member: htt
     answer = await member.post(f"{path}/notes", json={"text": "x" * 20_001})
 
     assert (answer.status_code, answer.json()["errors"][0]["pointer"]) == (422, "/text")
+
+
+@pytest.mark.parametrize(
+    ("field", "first", "more"),
+    [
+        ("custom", {"a": "x" * 900_000}, {"b": "x" * 900_000}),
+        ("metadata", {"a": "x" * 900_000}, {"b": "x" * 900_000}),
+        ("campaigns", ["x" * 90_000], ["x" * 90_000, "y" * 90_000]),
+    ],
+)
+async def test_a_lead_holds_only_so_much_however_often_it_is_added_to(
+    member: httpx.AsyncClient, field: str, first: Any, more: Any
+) -> None:
+    path = (await member.post("/api/leads", json={"email": "a@x.test", field: first})).headers["location"]
+    operation = {"op": "update", "id": path.rpartition("/")[2], "lead": {field: more}}
+
+    refused = await member.patch(path, json={field: more})
+    many = await member.post("/api/leads/bulk", json={"operations": [operation, {"op": "create", "lead": {}}]})
+    other = await member.patch(path, json={"title": "CTO"})
+
+    assert (refused.status_code, refused.json()["errors"][0]["pointer"]) == (422, f"/{field}")
+    assert [item["status"] for item in many.json()["items"]] == [422, 201]
+    assert (other.status_code, other.json()["version"]) == (200, 2)
+
+
+async def test_notes_are_added_up_to_a_million_characters(member: httpx.AsyncClient) -> None:
+    path = (await member.post("/api/leads", json={"notes": "x" * 990_000})).headers["location"]
+
+    refused = await member.post(f"{path}/notes", json={"text": "y" * 10_000})
+    added = await member.post(f"{path}/notes", json={"text": "y" * 9_999})
+
+    assert (refused.status_code, refused.json()["errors"][0]["pointer"]) == (422, "/notes")
+    assert (added.status_code, len(added.json()["notes"])) == (201, 1_000_000)
+
+
+async def test_a_campaign_may_have_a_name_of_any_length(member: httpx.AsyncClient) -> None:
+    name = secrets.token_urlsafe(6_000)
+
+    made = await member.post("/api/leads", json={"email": "a@x.test", "campaigns": [name]})
+    told = (await member.get(f"{made.headers['location']}/activity")).json()["items"]
+
+    assert made.status_code == 201
+    assert [entry["detail"] for entry in told if entry["kind"] == "campaign.joined"] == [{"campaign": name}]
 
 
 async def test_a_walk_over_pages_shows_every_lead_once(member: httpx.AsyncClient) -> None:
