@@ -56,6 +56,10 @@ class Strangers:
         if shown not in self._good and (wait := self._failures.wait(_client(scope))):
             raise slow_down(wait, what)
 
+    def knows(self, shown: bytes) -> bool:
+        """Tells whether what is shown was good before."""
+        return shown in self._good
+
     def note(self, scope: Scope, shown: bytes, *, is_good: bool) -> None:
         """Notes whether what was shown is good."""
         if not is_good:

@@ -36,6 +36,7 @@ class Door:
     """Where deliveries come in: whose they are, and how often somebody may be wrong about that."""
 
     def __init__(self, runtime: Runtime) -> None:
+        self._db = runtime.db
         self._fingerprint = runtime.vault.address
         self._strangers = Strangers(runtime.settings.wrong_keys_per_minute, lambda: runtime.clock.now().timestamp())
 
@@ -51,6 +52,10 @@ class Door:
             raise Problem(401, REFUSAL)
         hashed = webhook_hash(secret)
         self._strangers.check(scope, hashed, "Too many deliveries with a wrong secret came from here")
+        if not self._strangers.knows(hashed) and not await deliveries.is_secret(self._db, hashed):
+            # nothing of a stranger's delivery is read, or waits where others' are kept
+            self._strangers.note(scope, hashed, is_good=False)
+            raise Problem(401, REFUSAL)
         body = await _body(receive)
         if body is None:
             return

@@ -132,6 +132,12 @@ async def store(db: Database, rows: Sequence[Delivery], *, timeout: float | None
     return [None if row["delivery"] is None else Stored(row["delivery"], row["is_new"]) for row in found]
 
 
+async def is_secret(db: Database, secret_hash: bytes) -> bool:
+    """Tells whether a webhook secret is anybody's, before anything of its delivery is read."""
+    row = await db.look_up("SELECT is_webhook_secret($1) AS known", secret_hash)
+    return bool(row["known"])
+
+
 async def own(tx: Tx, ids: Collection[UUID]) -> int:
     """Returns how many of these deliveries are this workspace's; an account's may be others' as well."""
     found: int = await tx.value(

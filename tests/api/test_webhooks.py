@@ -160,6 +160,19 @@ async def test_a_wrong_secret_is_refused_and_keeps_no_right_one_out(team: Client
     assert len(await kept(team)) == 1
 
 
+async def test_nothing_of_a_delivery_with_a_wrong_secret_is_read(sender: Sender) -> None:
+    read = []
+
+    async def body() -> AsyncIterator[bytes]:
+        read.append(True)
+        yield b"{}"
+
+    headers = {"X-Webhook-Secret": "wrong", "Content-Length": "2"}
+    answer = await sender.client.post(f"/api/webhooks/instantly/{sender.campaign}", content=body(), headers=headers)
+
+    assert (answer.status_code, read) == (401, [])
+
+
 async def test_a_secret_says_whose_a_delivery_is(team: Clients, others: Clients, sender: Sender) -> None:
     theirs = await connected(others)
 
