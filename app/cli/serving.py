@@ -12,6 +12,7 @@ import uvicorn
 
 from app.cli import first_start
 from app.cli.console import errors, listening, load, run, runtime
+from app.cli.patience import Patient
 from app.inbox import applied
 from app.lab.servers import PartServer, until_ended
 from app.main import create_app
@@ -44,7 +45,7 @@ async def _serve(settings: Settings, host: str, port: int, *, scheduler: bool) -
         app = create_app(runtime=open_runtime)
         config = uvicorn.Config(
             app,
-            http="httptools",
+            http=Patient,
             limit_concurrency=CONCURRENCY,
             timeout_graceful_shutdown=10,
             server_header=False,

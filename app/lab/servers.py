@@ -7,6 +7,7 @@ import contextlib
 import signal
 import socket
 from collections.abc import AsyncIterator, Iterator
+from typing import Literal
 
 import uvicorn
 from starlette.types import ASGIApp
@@ -38,11 +39,23 @@ def free_port() -> int:
 
 
 @contextlib.asynccontextmanager
-async def serving(app: ASGIApp, sock: socket.socket | None = None, *, date: bool = False) -> AsyncIterator[str]:
+async def serving(
+    app: ASGIApp,
+    sock: socket.socket | None = None,
+    *,
+    date: bool = False,
+    http: type[asyncio.Protocol] | Literal["auto"] = "auto",
+) -> AsyncIterator[str]:
     """Serves an app for as long as the block runs, and gives its address."""
     sock = sock or free_socket()
     config = uvicorn.Config(
-        app, log_level="critical", date_header=date, server_header=False, lifespan="off", timeout_graceful_shutdown=2
+        app,
+        http=http,
+        log_level="critical",
+        date_header=date,
+        server_header=False,
+        lifespan="off",
+        timeout_graceful_shutdown=2,
     )
     server = PartServer(config)
     task = asyncio.create_task(server.serve(sockets=[sock]))
