@@ -247,7 +247,8 @@ lead_alias = _tenant(
 #: Hashes of what leads share that may be duplicates; only leads that share one are compared.
 lead_block = _tenant(
     "lead_block", Column("key", BigInteger, nullable=False), _id("lead_id"), _to("lead", "lead_id"),
-    Index(None, "workspace_id", "lead_id"), key=("key", "lead_id"), of_lead=True,
+    # without the workspace: nothing but a lead is ever looked up in it
+    Index(None, "lead_id"), key=("key", "lead_id"), of_lead=True,
 )  # fmt: skip
 
 #: How many leads there are by status, source, owner and week: what every statement added or took away, to be summed.

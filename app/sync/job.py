@@ -97,9 +97,20 @@ class Job:
         Raises:
             LeaseLost: somebody has.
         """
-        async with self.db.transaction(self.tenant) as tx:
+        async with self.counting() as tx:
             await self.lease.fence(tx)
             yield tx
+
+    @contextlib.asynccontextmanager
+    async def counting(self) -> AsyncIterator[Tx]:
+        """Opens a transaction, and forgets what was counted in it where it fails: the next try counts it again."""
+        before = self.counters.copy(), self.stage, self.done, self.total, self.began
+        try:
+            async with self.db.transaction(self.tenant) as tx:
+                yield tx
+        except BaseException:
+            self.counters, self.stage, self.done, self.total, self.began = before
+            raise
 
     async def outlast_a_write(self) -> datetime:
         """Makes sure that the lease outlasts a write that leaves now; returns the time now."""

@@ -142,10 +142,16 @@ async def _turn_away(tx: Tx, stored: StoredLink) -> None:
     await reviews.put(tx, "erased", evidence, connection_id=stored.connection_id, field=stored.remote_id or "")
 
 
-async def elect(tx: Tx, job: Job, newcomers: Sequence[StoredLink], known: Mapping[UUID, Sequence[StoredLink]]) -> None:
-    """Decides, for records just tied to a lead, which record of this connection has a say for the lead."""
+async def elect(
+    tx: Tx, job: Job, newcomers: Sequence[StoredLink], known: Mapping[UUID, Sequence[StoredLink]]
+) -> list[StoredLink]:
+    """Decides, for records just tied to a lead, which record of this connection has a say for the lead.
+
+    Returns the others, to be shown to a person once their lead is stored.
+    """
+    silenced: list[StoredLink] = []
     if job.adapter.many_per_lead:
-        return
+        return silenced
     for stored in sorted(newcomers, key=lambda s: (s.link.created_at, s.link.key)):
         assert stored.lead_id is not None
         others = [
@@ -164,7 +170,8 @@ async def elect(tx: Tx, job: Job, newcomers: Sequence[StoredLink], known: Mappin
         for rival in rivals:
             younger = max(rival, stored, key=lambda s: (s.link.created_at, s.link.key))
             younger.link.writing = False
-            await note_second(tx, younger)
+            silenced.append(younger)
+    return silenced
 
 
 async def note_second(tx: Tx, stored: StoredLink) -> None:

@@ -89,7 +89,7 @@ async def _store(job: Job, state: StreamState, page: Page, started: datetime) ->
             progress |= {"campaign": campaign, "campaign_began": started.isoformat()}
         began = datetime.fromisoformat(progress["campaign_began"])
         ended = await campaigns.end_of(job, source, state.position, page, began)
-    async with job.db.transaction(job.tenant) as tx:
+    async with job.counting() as tx:
         records = await _readable(tx, job, [*page.records, *ended.elsewhere])
         await job.lease.fence(tx)
         if source is not None or (progress["mode"] == "full" and job.connection.pushes):

@@ -109,9 +109,11 @@ async def _batch(job: Job, work: Sequence[Work]) -> None:
         newcomers = [
             s for s in ours if s.link.reconciled < 0 and not s.link.base_remote and not s.is_new and not s.gone
         ]
-        await place.elect(tx, job, newcomers, batch.links)
+        silenced = await place.elect(tx, job, newcomers, batch.links)
         breakers.hold_back(ours, job)
         await settle(tx, job, batch)
+        for stored in silenced:
+            await place.note_second(tx, stored)
         idle = placement.unplaced + [s for s in ours if s.link.id in batch.idle]
         await link_work.clean(tx, [UUID(s.link.id) for s in idle])
         await job.progress(tx, "reconcile", done=len(work))
