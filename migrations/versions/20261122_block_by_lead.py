@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from alembic import op
 
-revision = "0015_block_by_lead"
-down_revision = "0014_inbox_erase"
+revision = "0016_block_by_lead"
+down_revision = "0015_secret"
 branch_labels = None
 depends_on = None
 
