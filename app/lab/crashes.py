@@ -56,7 +56,7 @@ class Telling:
 async def tell(database_url: str, *, crash_at: int | None = None) -> Telling:
     """Tells the story on a migrated, empty database, with a crash at this moment (from 0) of every chapter."""
     async with simulated(database_url, 7, limits=False) as world:
-        runtime = world.world.runtime
+        runtime = world.runtime
         runtime.settings = runtime.settings.model_copy(update={"public_url": "https://leads.test"})
         story = _Story(world, crash_at)
         await story.tell()
@@ -109,7 +109,7 @@ class _Story:
                 self._works = False
 
     async def tell(self) -> None:
-        world, table, store = self.world, self.world.table, self.world.world.instantly.store
+        world, table, store = self.world, self.world.table, self.world.instantly.store
         ann = next(p.id for p in world.base.collaborators.values() if p.email == PEOPLE[0])
         rows = []
         for number in range(5):
@@ -128,11 +128,11 @@ class _Story:
         daily = {"schedule_minutes": 24 * 60}
         self.airtable = await world.connect_airtable(**daily)
         await self.chapter()
-        await world.world.approve(self.airtable)
+        await world.approve(self.airtable)
         await self.chapter()
         self.instantly = instantly = await world.connect_instantly(**daily)
         await self.chapter()
-        await world.world.approve(instantly)
+        await world.approve(instantly)
         await self.chapter()
 
         # edits there: cells, a note, a claim, a new row, a second row of one person; one field is edited on both sides
@@ -174,24 +174,24 @@ class _Story:
         await self.chapter(instantly)
 
     async def _here(self, email: str, values: dict[str, Any], note: str | None = None) -> None:
-        async with self.world.world.runtime.db.transaction(self.world.world.tenant) as tx:
+        async with self.world.transaction() as tx:
             lead_id = await _lead(tx, email)
             await edit.change(tx, lead_id, edit.canonical(values), actor="ann@team.test")
             if note is not None:
                 await edit.add_note(tx, lead_id, note, actor="ann@team.test")
 
     async def _create(self, email: str) -> None:
-        async with self.world.world.runtime.db.transaction(self.world.world.tenant) as tx:
+        async with self.world.transaction() as tx:
             await edit.create(tx, edit.canonical({"email": email, "full_name": "Made Here"}), actor="ann@team.test")
 
     async def _ask(self, email: str, kind: Any, interest: str | None = None) -> None:
-        async with self.world.world.runtime.db.transaction(self.world.world.tenant) as tx:
+        async with self.world.transaction() as tx:
             lead_id = await _lead(tx, email)
             await write_back.ask(tx, lead_id, kind, campaign_id=None, interest=interest, actor="ann@team.test")
 
     async def _check_cursor(self) -> None:
         """No record that the stream has passed may be without what it showed."""
-        async with self.world.world.runtime.db.transaction(self.world.world.tenant) as tx:
+        async with self.world.transaction() as tx:
             stored = await connections.get(tx, self.airtable)
             assert stored is not None
             state = await connections.stream(tx, self.airtable, STREAM)
@@ -202,10 +202,7 @@ class _Story:
         column = {f.name: f.id for f in self.world.table.fields.values()}
         title = stored.table.fields["title"].column
         for record in self.world.table.records.values():
-            if (
-                record.edited_by != self.world.world.airtable.store.owner.id
-                or record.edited >= state.watermark.timestamp()
-            ):
+            if record.edited_by != self.world.airtable.store.owner.id or record.edited >= state.watermark.timestamp():
                 continue
             shown = known[record.id].link.observed if record.id in known else {}
             if record.id not in known or shown.get("title") != record.values.get(title, None):
@@ -218,9 +215,9 @@ class _Story:
         world.clock.advance(hooks.EVERY)
         await world.queue(self.instantly)
         await world.settle()
-        found_hooks = world.world.instantly.deliveries.hooks.all.values()
+        found_hooks = world.instantly.deliveries.hooks.all.values()
         telling.state["hooks"] = [str((hook.target_hook_url, hook.event_type)) for hook in found_hooks]
-        found = await agreement.measure(world.world.runtime.db, world.world.tenant, self.airtable, world.world.airtable)
+        found = await agreement.measure(world.runtime.db, world.tenant, self.airtable, world.airtable)
         if not found.holds:
             telling.problems.append(f"no agreement: {found}")
         rows = [world.table.read(record) for record in world.table.records.values()]
@@ -229,7 +226,7 @@ class _Story:
         telling.state["there"] = sorted(
             str(sorted((name, str(value)) for name, value in row.items() if name not in VARYING)) for row in rows
         )
-        async with world.world.runtime.db.transaction(world.world.tenant) as tx:
+        async with world.transaction() as tx:
             ids = [row["id"] for row in await tx.all("SELECT id FROM lead WHERE workspace_id = $1", tx.workspace_id)]
             here = [s.lead for s in (await leads.lock(tx, ids)).values()]
             busy = await tx.value(
@@ -242,7 +239,7 @@ class _Story:
             telling.problems.append(f"{busy} links with work left, {runs} runs open, {parked} links with an error")
         telling.state["asked"] = [str(dict(row)) for row in asked]
         telling.state["rows"] = sorted(
-            str((row.email, row.lt_interest_status)) for row in self.world.world.instantly.store.leads.values()
+            str((row.email, row.lt_interest_status)) for row in self.world.instantly.store.leads.values()
         )
         telling.state["here"] = sorted(
             str([lead.values.get(name) for name in COMPARED] + [notes.render(lead.values.get("notes")), lead.deleted])

@@ -96,7 +96,7 @@ async def serve(world: World, facts: DemoWorld, console: Console, sock: socket.s
 
 async def _what_to_try(world: World, facts: DemoWorld, url: str, key: str) -> list[str]:
     """Lines to paste: an edit on either side, each about one lead that is in both."""
-    async with world.runtime.db.transaction(world.tenant) as tx:
+    async with world.transaction() as tx:
         connection = next(c for c in await connections.every(tx) if c.provider == "airtable")
         ids = [row["id"] for row in await links.of_connection(tx, connection.id)]
         known = await links.by_ids(tx, ids[:50], {connection.id: connection.view})
@@ -170,7 +170,7 @@ async def reconcile(world: World, facts: DemoWorld, console: Console) -> Summary
     summary.instantly_calls = len(world.instantly.sandbox.calls)
     summary.records, summary.cells_compared = found.records, found.cells
     summary.disagreements = [[str(part) for part in row] for row in found.disagreements[:10]]
-    async with world.runtime.db.transaction(world.tenant) as tx:
+    async with world.transaction() as tx:
         summary.leads = await leads.count(tx)
         summary.counters = await runs.sum_counters(tx)
         summary.open_items = await reviews.count_open(tx)
@@ -183,14 +183,13 @@ async def reconcile(world: World, facts: DemoWorld, console: Console) -> Summary
 
 
 async def _again(world: World, connection_ids: list[UUID]) -> dict[str, int]:
-    db, tenant = world.runtime.db, world.tenant
     calls = len(world.airtable.sandbox.calls)
-    async with db.transaction(tenant) as tx:
+    async with world.transaction() as tx:
         versions = await leads.sum_versions(tx)
         for connection_id in connection_ids:
             await runs.queue(tx, connection_id, "delta", "demo")
     await world.settle()
-    async with db.transaction(tenant) as tx:
+    async with world.transaction() as tx:
         moved = await leads.sum_versions(tx) - versions
     made = world.airtable.sandbox.calls[calls:]
     return {
@@ -207,7 +206,7 @@ async def _settle_late_changes(world: World) -> None:
 
 
 async def _show_plans(world: World, console: Console) -> None:
-    async with world.runtime.db.transaction(world.tenant) as tx:
+    async with world.transaction() as tx:
         plans = await reviews.page(tx, ["plan"], ["open"], 10)
     for item in reversed(plans):
         name = (await world.connection(item["connection_id"])).name
@@ -230,7 +229,7 @@ async def _progress(world: World, console: Console, title: str) -> AsyncIterator
 
         async def watch() -> None:
             while True:
-                async with world.runtime.db.transaction(world.tenant) as tx:
+                async with world.transaction() as tx:
                     under_way = [row for row in await runs.recent(tx, 4) if row["state"] == "running"]
                 note = " · ".join(
                     f"{row['stage'] or 'start'} {row['progress'].get('done') or 0:,}" for row in under_way

@@ -27,7 +27,6 @@ from app.lab.clock import SkewedClock, VirtualClock
 from app.lab.sandboxes import KEY, TOKEN, furnished
 from app.lab.transport import InProcess
 from app.lab.world import World, in_process
-from app.sandbox.airtable import Table
 from app.sync import run
 from app.sync.job import Adapter
 
@@ -47,15 +46,15 @@ class Endless(AssertionError):
 Moment = Callable[[str, httpx.Request | None, httpx.Response | None], Awaitable[None]]
 
 
-async def _nothing(_name: str, _request: httpx.Request | None, _answer: httpx.Response | None) -> None:
-    pass
+async def nothing(_name: str, _request: httpx.Request | None, _answer: httpx.Response | None) -> None:
+    """Is what usually happens."""
 
 
 class Moments:
     """Every moment between two I/O calls; whoever drives the simulation decides what happens in it."""
 
     def __init__(self) -> None:
-        self.happen: Moment = _nothing
+        self.happen: Moment = nothing
         self._inside = False
 
     async def database(self, name: str) -> None:
@@ -118,10 +117,9 @@ class Late(httpx.AsyncBaseTransport):
 
 
 @dataclass(slots=True, kw_only=True)
-class Simulated:
+class Simulated(World):
     """A simulated world and its levers."""
 
-    world: World
     clock: VirtualClock
     skew: SkewedClock
     moments: Moments
@@ -132,17 +130,6 @@ class Simulated:
     page_size: int | None = None
 
     @property
-    def base(self) -> Any:
-        """The one base of the sandbox Airtable."""
-        return next(iter(self.world.airtable.store.bases.values()))
-
-    @property
-    def table(self) -> Table:
-        """The one table of it."""
-        found: Table = next(iter(self.base.tables.values()))
-        return found
-
-    @property
     def owner(self) -> str:
         """The name of the worker that lives now."""
         return f"worker {self.generation}"
@@ -150,27 +137,23 @@ class Simulated:
     async def connect_airtable(self, **settings: Any) -> UUID:
         """Connects the table; its plan waits for approval."""
         config = {"base_id": self.base.id, "table_id": self.table.id}
-        return await self.world.connect("airtable", config, {"token": TOKEN}, **settings)
+        return await self.connect("airtable", config, {"token": TOKEN}, **settings)
 
     async def connect_instantly(self, **settings: Any) -> UUID:
         """Connects the workspace; its plan waits for approval."""
         config = {"campaign_ids": None, "pacing_seconds": 0.5}
-        return await self.world.connect("instantly", config, {"api_key": KEY}, **settings)
-
-    async def queue(self, connection_id: UUID, kind: str = "delta") -> None:
-        """Asks for a run."""
-        await self.world.queue(connection_id, kind)
+        return await self.connect("instantly", config, {"api_key": KEY}, **settings)
 
     async def turn(self) -> bool:
         """Works one connection that is due; returns False where none is."""
-        leases = await connections.claim(self.world.runtime.db, self.owner, 1)
+        leases = await connections.claim(self.runtime.db, self.owner, 1)
         for lease in leases:
-            await run.turn(self.world.runtime.db, lease, self._adapter, heartbeat=False)
+            await run.turn(self.runtime.db, lease, self._adapter, heartbeat=False)
         return bool(leases)
 
     @contextlib.asynccontextmanager
     async def _adapter(self, db: Database, tenant: Tenant, connection: Stored) -> AsyncIterator[Adapter]:
-        async with self.world.runtime.adapter(db, tenant, connection) as adapter:
+        async with self.runtime.adapter(db, tenant, connection) as adapter:
             if self.page_size is not None:
                 adapter.provider.read_batch = self.page_size
             yield adapter
@@ -218,6 +201,9 @@ async def simulated(database_url: str, seed: int, *, limits: bool = True) -> Asy
                 probe=moments.database,
                 rng=random.Random(rng.randrange(1 << 30)),
             ) as world:
-                yield Simulated(world=world, clock=clock, skew=skew, moments=moments, late=late, rng=rng)
+                yield Simulated(
+                    runtime=world.runtime, tenant=world.tenant, airtable=airtable, instantly=instantly,
+                    worker=world.worker, clock=clock, skew=skew, moments=moments, late=late, rng=rng,
+                )  # fmt: skip
     finally:
         seed_ids(None)

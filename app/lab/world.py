@@ -22,7 +22,7 @@ from app.lab.servers import serving
 from app.lab.transport import delivering_over_http
 from app.providers.base import Resource
 from app.runtime import Runtime, opened, probe_account
-from app.sandbox.airtable import AirtableSandbox
+from app.sandbox.airtable import AirtableSandbox, Base, Table
 from app.sandbox.instantly import InstantlySandbox
 from app.scheduler import Worker
 from app.settings import Settings
@@ -69,16 +69,33 @@ class World:
         )
         columns = await probe_account(self.runtime, kind, dict(config), secret)
         table = connect.check(wanted, columns)
-        async with self.runtime.db.transaction(self.tenant) as tx:
+        async with self.transaction() as tx:
             return await connect.connect(tx, wanted, table, actor="lab")
 
-    async def settle(self) -> None:
-        """Works everything that is due, until nothing is."""
+    @property
+    def base(self) -> Base:
+        """The one base of the sandbox Airtable."""
+        return next(iter(self.airtable.store.bases.values()))
+
+    @property
+    def table(self) -> Table:
+        """The one table of it."""
+        found: Table = next(iter(self.base.tables.values()))
+        return found
+
+    def transaction(self) -> contextlib.AbstractAsyncContextManager[Tx]:
+        """Opens a transaction of the workspace."""
+        return self.runtime.db.transaction(self.tenant)
+
+    async def settle(self) -> int:
+        """Works everything that is due, until nothing is; returns how often something was."""
+        rounds = 0
         while True:
             await self.worker.tick()
             if not self.worker.is_busy:
-                return
+                return rounds
             await self.worker.idle()
+            rounds += 1
 
     async def approve(self, connection_id: UUID) -> None:
         """Approves a connection's first plan."""
@@ -89,7 +106,7 @@ class World:
         deadline = time.monotonic() + AWAY
         while True:
             try:
-                async with self.runtime.db.transaction(self.tenant) as tx:
+                async with self.transaction() as tx:
                     return await work(tx)
             except DatabaseUnavailable:
                 if time.monotonic() > deadline:
@@ -103,13 +120,13 @@ class World:
     async def key(self, role: Role, *, acts_for: str | None = None) -> str:
         """Makes an API key of this role."""
         key, prefix, hashed = new_key()
-        async with self.runtime.db.transaction(self.tenant) as tx:
+        async with self.transaction() as tx:
             await keys.create(tx, name="lab", role=role, prefix=prefix, key_hash=hashed, acts_for=acts_for)
         return key
 
     async def connection(self, connection_id: UUID) -> connections.Stored:
         """Returns a connection as it is now."""
-        async with self.runtime.db.transaction(self.tenant) as tx:
+        async with self.transaction() as tx:
             stored = await connections.get(tx, connection_id)
         assert stored is not None
         return stored

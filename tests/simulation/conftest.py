@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator
 import pytest
 
 from app.lab.scratch import Scratch, scratch
+from tests.simulation.scene import scene as scene
 
 
 @pytest.fixture(scope="session")

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import pytest
 
+from tests.simulation.scene import scene as scene
+
 
 class Lent:
     """Stands in for a server of one's own: there is one database, and it is empty."""

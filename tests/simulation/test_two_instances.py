@@ -34,7 +34,7 @@ async def test_two_workers_do_each_run_once(place: Scratch, tmp_path: Path) -> N
         assert [call.path.rpartition("/")[2] for call in ring.world.airtable.sandbox.calls[calls:]] == (
             ["listRecords"] * RUNS
         )
-        async with ring.world.runtime.db.transaction(ring.world.tenant) as tx:
+        async with ring.world.transaction() as tx:
             assert {row["state"] for row in await runs.recent(tx, 4 * RUNS)} == {"done"}
 
 

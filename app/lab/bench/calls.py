@@ -61,14 +61,13 @@ def _figure(name: str, ours: int, theirs: int, target: str, note: str) -> Figure
 
 
 async def _play(scene: Scene, clock: VirtualClock, rng: random.Random, bench: Bench, reads: int) -> None:
-    db, tenant = scene.world.runtime.db, scene.world.tenant
-    async with db.transaction(tenant) as tx:
+    async with scene.world.transaction() as tx:
         lead_ids: list[UUID] = [row["id"] for row in await tx.all("SELECT id FROM lead ORDER BY id")]
     end, done = clock.now() + DAY, 0
     for at, kind, number in _agenda(clock.now(), rng):
         clock.advance((at - clock.now()).total_seconds())
         if kind == "here":
-            async with db.transaction(tenant) as tx:
+            async with scene.world.transaction() as tx:
                 await edit.change(tx, rng.choice(lead_ids), {"title": f"Edited here {number}"}, actor="ann@team.test")
             clock.advance(NOTICED)
         elif kind == "there":
@@ -77,7 +76,7 @@ async def _play(scene: Scene, clock: VirtualClock, rng: random.Random, bench: Be
             bench.say(f"{at:%H:%M} of the day, {len(scene.calls)} calls")
             upto = reads - int(reads * ((end - at) / DAY))
             for _ in range(upto - done):
-                async with db.transaction(tenant) as tx:
+                async with scene.world.transaction() as tx:
                     await lead_queries.as_json(tx, rng.choice(lead_ids))
             done = upto
         await scene.world.settle()

@@ -48,7 +48,7 @@ async def delta_idle(bench: Bench) -> list[Figure]:
 
 async def _turn(scene: Scene) -> float:
     """Asks for a delta and lets the worker do it."""
-    async with scene.world.runtime.db.transaction(scene.world.tenant) as tx:
+    async with scene.world.transaction() as tx:
         await runs.queue(tx, scene.connection_id, "delta", "bench")
     started = perf_counter()
     await scene.world.worker.tick()

@@ -147,7 +147,7 @@ async def _is_syncing(service: Service) -> bool:
     scene = service.scene
     state = await scene.value("SELECT max(state) FROM sync_run WHERE kind = 'full' AND state IN ('queued', 'running')")
     if state is None:
-        async with scene.world.runtime.db.transaction(scene.world.tenant) as tx:
+        async with scene.world.transaction() as tx:
             for connection in (scene.connection_id, service.instantly_id):
                 await runs.queue(tx, connection, "full", "bench")
     if state != "running":

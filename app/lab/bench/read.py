@@ -63,6 +63,6 @@ async def read(bench: Bench) -> list[Figure]:
 
 
 async def _prepare(scene: Scene) -> tuple[str, list[str]]:
-    async with scene.world.runtime.db.transaction(scene.world.tenant) as tx:
+    async with scene.world.transaction() as tx:
         rows = await tx.all("SELECT id FROM lead ORDER BY id")
     return await scene.world.key("viewer"), [str(row["id"]) for row in rows]

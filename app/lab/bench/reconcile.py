@@ -57,7 +57,7 @@ async def reconcile(bench: Bench) -> list[Figure]:
 
         async def floor() -> float:
             await _make_dirty(scene)
-            async with scene.world.runtime.db.transaction(scene.world.tenant) as tx:
+            async with scene.world.transaction() as tx:
                 # the planner knows nothing of the rows an UPDATE returns, and would loop over them
                 await tx.run("SET LOCAL enable_nestloop = off")
                 started = perf_counter()

@@ -190,7 +190,7 @@ class Scene:
         """Copies the one lead that went through the whole pipeline, with its link and its identity."""
         leads, ids = [new_id() for _ in numbers], [new_id() for _ in numbers]
         emails = [address(n) for n in numbers]
-        async with self.world.runtime.db.transaction(self.world.tenant) as tx:
+        async with self.world.transaction() as tx:
             model = await tx.one("SELECT id, lead_id FROM link WHERE remote_key = $1", self.record_ids[0])
             await tx.run(
                 "INSERT INTO lead SELECT r.* FROM lead l, unnest($2::uuid[], $3::text[]) AS c(id, email),"
@@ -217,7 +217,7 @@ class Scene:
     async def job(self) -> AsyncIterator[Job]:
         """Leases the connection for as long as the block runs."""
         world = self.world
-        async with world.runtime.db.transaction(world.tenant) as tx:
+        async with world.transaction() as tx:
             until = tx.now + timedelta(hours=12)
             token = await tx.value(
                 "UPDATE connection SET lease_owner = 'bench', lease_until = $2, lease_token = lease_token + 1"
@@ -232,12 +232,12 @@ class Scene:
 
     async def run(self, sql: str, *args: Any) -> int:
         """Runs one statement as the app role and returns how many rows it touched."""
-        async with self.world.runtime.db.transaction(self.world.tenant) as tx:
+        async with self.world.transaction() as tx:
             return await tx.run(sql, *args)
 
     async def value(self, sql: str, *args: Any) -> Any:
         """Returns one value from the database."""
-        async with self.world.runtime.db.transaction(self.world.tenant) as tx:
+        async with self.world.transaction() as tx:
             return await tx.value(sql, *args)
 
     async def tidy(self) -> None:

@@ -22,7 +22,6 @@ from app.lab.scratch import Scratch
 from app.lab.servers import serving
 from app.lab.world import World, make
 from app.runtime import opened
-from app.sandbox.airtable import Table
 from app.sandbox.core import MovableClock
 from app.settings import Settings
 from app.sync import edit
@@ -95,12 +94,6 @@ class Arena:
     _children: list[Child] = field(default_factory=list)
     _edits: int = 0
 
-    @property
-    def table(self) -> Table:
-        """The one table of the sandbox Airtable."""
-        base = next(iter(self.world.airtable.store.bases.values()))
-        return next(iter(base.tables.values()))
-
     async def hire(self) -> Child:
         """Starts a worker process, which waits until it may begin."""
         name = f"worker-{len(self._children) + 1}"
@@ -117,12 +110,12 @@ class Arena:
 
     async def edit(self) -> None:
         """People edit on both sides: cells of their own, notes, and new leads."""
-        rows = list(self.table.records.values())
+        rows = list(self.world.table.records.values())
         for record in self.rng.sample(rows, 6):
-            email = str(self.table.read(record).get("Email"))
+            email = str(self.world.table.read(record).get("Email"))
             self._edits += 1
             word = f"edit {self._edits}"
-            self.table.edit(record.id, {"Title": word})
+            self.world.table.edit(record.id, {"Title": word})
             self.cells[email, "title"] = word
             await self._edit_here(email, f"{word} here")
         self._edits += 1
@@ -186,11 +179,11 @@ class Arena:
         problems = outcome.problems
         if not found.holds:
             problems.append(f"no agreement: {found}")
-        rows = [self.table.read(record) for record in self.table.records.values()]
+        rows = [self.world.table.read(record) for record in self.world.table.records.values()]
         for column in ("CRM ID", "Email"):
             times = Counter(row[column] for row in rows if row.get(column))
             problems += [f"{n} rows have {column} {value}" for value, n in times.items() if n > 1]
-        async with self.world.runtime.db.transaction(self.world.tenant) as tx:
+        async with self.world.transaction() as tx:
             ids = [row["id"] for row in await tx.all("SELECT id FROM lead WHERE deleted_at IS NULL")]
             here = {s.lead.values.get("email"): s.lead for s in (await leads.lock(tx, ids)).values()}
         for (email, name), value in self.cells.items():

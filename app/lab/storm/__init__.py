@@ -77,7 +77,7 @@ class _Weather:
 
     async def begin(self, rows: int, prospects: int) -> None:
         """Fills both sandboxes and connects them in fair weather."""
-        table, store, rng = self.world.table, self.world.world.instantly.store, self.rng
+        table, store, rng = self.world.table, self.world.instantly.store, self.rng
         for number in range(rows):
             cells: dict[str, Any] = {
                 "Full Name": f"Given{number} Family{number}", "Email": f"person{number}@firm{number % 20}.test",
@@ -113,7 +113,7 @@ class _Weather:
         self.instantly = await self.world.connect_instantly()
         await self.world.settle()
         for connection_id in (self.airtable, self.instantly):
-            await self.world.world.approve(connection_id)
+            await self.world.approve(connection_id)
         await self.world.settle()
 
     # Cycles -----------------------------------------------------------------------------------------------------
@@ -163,7 +163,7 @@ class _Weather:
 
     async def _release(self) -> None:
         """A person sees that a connection stopped, and lets it go on."""
-        async with self.world.world.runtime.db.transaction(self.world.world.tenant) as tx:
+        async with self.world.transaction() as tx:
             for connection_id in (self.airtable, self.instantly):
                 released = await tx.run(
                     "UPDATE connection SET state = 'active', reason = NULL WHERE workspace_id = $1 AND id = $2"
@@ -214,8 +214,8 @@ class _Weather:
             self._late_until = self.world.clock.now() + timedelta(seconds=self.rng.uniform(1, 400))
             return
         sandboxes: dict[str, AirtableSandbox | InstantlySandbox] = {
-            "api.airtable.com": self.world.world.airtable,
-            "api.instantly.ai": self.world.world.instantly,
+            "api.airtable.com": self.world.airtable,
+            "api.instantly.ai": self.world.instantly,
         }
         sandbox = sandboxes[request.url.host].sandbox
         rng, kind = self.rng, None
@@ -239,7 +239,7 @@ class _Weather:
             )
 
     def _log(self, answer: httpx.Response | None) -> None:
-        airtable, instantly = self.world.world.airtable.sandbox, self.world.world.instantly.sandbox
+        airtable, instantly = self.world.airtable.sandbox, self.world.instantly.sandbox
         for sandbox in (airtable, instantly):
             sandbox.faults.active = [fault for fault in sandbox.faults.active if fault.count]
         last = max((s.calls[-1] for s in (airtable, instantly) if s.calls), key=lambda call: call.at)
@@ -253,7 +253,7 @@ class _Weather:
         self.outcome.note("calm")
         while self.world.late.kept:
             await self._arrive_late()
-        for sandbox in (self.world.world.airtable.sandbox, self.world.world.instantly.sandbox):
+        for sandbox in (self.world.airtable.sandbox, self.world.instantly.sandbox):
             self.outcome.fired.update(sandbox.faults.fired)
             sandbox.faults.clear()
         self.world.clock.advance(3600)

@@ -135,7 +135,7 @@ class Judge:
     async def judge(self) -> None:
         """Compares what is there with what must be there."""
         await self.compare("", with_deletes=True)
-        self.outcome.calls = len(self.world.world.airtable.sandbox.calls)
+        self.outcome.calls = len(self.world.airtable.sandbox.calls)
         self.outcome.unread = self.oracle.unread
         await self._judge_cells()
         await self._judge_oracle()
@@ -144,10 +144,10 @@ class Judge:
     async def compare(self, when: str, *, with_deletes: bool) -> None:
         """Compares what both sides show now."""
         found = await agreement.measure(
-            self.world.world.runtime.db,
-            self.world.world.tenant,
+            self.world.runtime.db,
+            self.world.tenant,
             self.airtable,
-            self.world.world.airtable,
+            self.world.airtable,
             forgiven=frozenset({State.HELD.value}),
         )
         self.outcome.records = found.records
@@ -161,8 +161,8 @@ class Judge:
             problems += [f"{record} is gone and its link is not" for record in found.vanished]
 
     async def _judge_cells(self) -> None:
-        stored = await self.world.world.connection(self.airtable)
-        async with self.world.world.runtime.db.transaction(self.world.world.tenant) as tx:
+        stored = await self.world.connection(self.airtable)
+        async with self.world.transaction() as tx:
             ids = [row["id"] for row in await links.of_connection(tx, self.airtable)]
             every = await links.by_ids(tx, ids, {self.airtable: stored.view})
             here = await leads.lock(tx, {s.lead_id for s in every if s.lead_id})
@@ -187,8 +187,8 @@ class Judge:
         problems += [f"two records carry the lead {value}" for value in twice]
 
     async def _judge_oracle(self) -> None:
-        stored = await self.world.world.connection(self.airtable)
-        async with self.world.world.runtime.db.transaction(self.world.world.tenant) as tx:
+        stored = await self.world.connection(self.airtable)
+        async with self.world.transaction() as tx:
             ids = [row["id"] for row in await links.of_connection(tx, self.airtable)]
             every = await links.by_ids(tx, ids, {self.airtable: stored.view})
             everybody = await tx.all("SELECT id FROM lead WHERE workspace_id = $1", tx.workspace_id)
@@ -228,14 +228,14 @@ class Judge:
 
     async def _judge_quiet(self) -> None:
         """The next delta writes nothing, there or here."""
-        sandbox, db, tenant = self.world.world.airtable.sandbox, self.world.world.runtime.db, self.world.world.tenant
+        sandbox = self.world.airtable.sandbox
         calls = len(sandbox.calls)
-        async with db.transaction(tenant) as tx:
+        async with self.world.transaction() as tx:
             before = await leads.sum_versions(tx)
         for connection_id in (self.airtable, self.instantly):
             await self.world.queue(connection_id)
         await self.world.settle()
-        async with db.transaction(tenant) as tx:
+        async with self.world.transaction() as tx:
             moved = await leads.sum_versions(tx) - before
         wrote = [record for call in sandbox.calls[calls:] for record in call.wrote]
         if moved or wrote:

@@ -120,7 +120,7 @@ class People:
         self.outcome.note(f"there gone {row.id}")
 
     async def _prospect(self) -> None:
-        rng, store = self.rng, self.world.world.instantly.store
+        rng, store = self.rng, self.world.instantly.store
         store.settle()
         lead = rng.choice(list(store.leads.values()))
         what = rng.choice(
@@ -155,9 +155,8 @@ class People:
 
     async def _here(self, work: Callable[[Tx], Awaitable[Any]]) -> bool:
         """Does something as the API does; returns False where the API would refuse."""
-        db, tenant = self.world.world.runtime.db, self.world.world.tenant
         try:
-            async with db.transaction(tenant) as tx:
+            async with self.world.transaction() as tx:
                 await work(tx)
         except (LeadkeeperError, ValueError) as exc:
             self.outcome.note(f"here refused: {exc}")
@@ -165,8 +164,7 @@ class People:
         return True
 
     async def _lead(self) -> UUID | None:
-        db, tenant = self.world.world.runtime.db, self.world.world.tenant
-        async with db.transaction(tenant) as tx:
+        async with self.world.transaction() as tx:
             rows = await tx.all(
                 "SELECT id FROM lead WHERE workspace_id = $1 AND deleted_at IS NULL AND ($2::text[] IS NULL OR id IN"
                 " (SELECT lead_id FROM link WHERE workspace_id = $1 AND remote_key = ANY($2))) ORDER BY id",
@@ -210,9 +208,8 @@ class People:
 
     async def _duel(self) -> None:
         """Two people edit the same field at the same time, one on each side."""
-        row, column = self._row(), self.rng.choice(list(BOTH))
-        db, tenant, word = self.world.world.runtime.db, self.world.world.tenant, self._word()
-        async with db.transaction(tenant) as tx:
+        row, column, word = self._row(), self.rng.choice(list(BOTH)), self._word()
+        async with self.world.transaction() as tx:
             lead_id = await tx.value(
                 "SELECT l.id FROM link k JOIN lead l ON l.workspace_id = k.workspace_id AND l.id = k.lead_id WHERE"
                 " k.workspace_id = $1 AND k.remote_key = $2 AND l.deleted_at IS NULL",
