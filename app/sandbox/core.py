@@ -6,7 +6,7 @@ The control endpoints live below `/_sandbox/` and are never counted, delayed or 
     POST /_sandbox/faults               add a fault (the fields of `Fault`); DELETE removes all of them
     GET  /_sandbox/faults               how often each kind fired
     GET/POST /_sandbox/clock            {"advance": seconds} moves the clock forward
-    GET/PATCH /_sandbox/switches        the uncertain facts of the provider sheet
+    GET/PATCH /_sandbox/switches        the facts about the provider that nobody could settle
 """
 
 from __future__ import annotations

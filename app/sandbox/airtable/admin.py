@@ -1,4 +1,4 @@
-"""What a person can do to a table on Airtable's own screen and no API call can (section 9.15).
+"""What a person can do to a table on Airtable's own screen and no API call can.
 
 None of it counts as a modification of the records, unless the switch says so: whether it does is undocumented.
 """

@@ -1,6 +1,6 @@
 """What a write turns into: every cell of a request is checked and normalised before anything is stored.
 
-A request that fails leaves no trace, options created by `typecast` included (section 2.3: all-or-nothing).
+A request that fails leaves no trace, options created by `typecast` included: all or nothing.
 """
 
 from __future__ import annotations
@@ -127,7 +127,7 @@ class Writer:
             raise refused(item) from None
 
     def _date_time(self, item: Field, value: Any) -> str:
-        # An ISO string or, as recorded, milliseconds since 1970; without a zone it means the field's own (2.4).
+        # An ISO string or, as recorded, milliseconds since 1970; without a zone it means the field's own.
         try:
             if isinstance(value, int | float) and not isinstance(value, bool):
                 return iso(value / 1000)
@@ -189,6 +189,6 @@ def refused(item: Field) -> ApiError:
 
 
 def rich(text: str) -> str:
-    """Returns rich text as Airtable gives it back: dashes for bullets, a newline at the end (section 2.4)."""
+    """Returns rich text as Airtable gives it back: dashes for bullets, a newline at the end."""
     text = BULLET.sub(r"\1- ", text)
     return text if text.endswith("\n") else text + "\n"

@@ -1,4 +1,4 @@
-"""Refusals in Airtable's own words (sections 5.1 and 5.2)."""
+"""Refusals in Airtable's own words."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ HTML = "<html><head><title>502 Bad Gateway</title></head><body><h1>502 Bad Gatew
 
 
 class ApiError(Exception):
-    """An answer other than 200; the three body shapes of section 5.2."""
+    """An answer other than 200; its body has one of three shapes."""
 
     def __init__(
         self,

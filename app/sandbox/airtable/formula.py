@@ -1,4 +1,4 @@
-"""Filter formulas, compiled once per listing to closures over a record (section 9.8).
+"""Filter formulas, compiled once per listing to closures over a record.
 
 Two shapes that a sync sends for every page get closures of their own: a modification time against a fixed
 instant, and long ORs of `X = "text"` (with RECORD_ID() on the left they become plain look-ups).

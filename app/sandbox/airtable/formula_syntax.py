@@ -1,4 +1,4 @@
-"""The grammar of filter formulas (section 9.8): comparisons over `&` over literals, fields and calls.
+"""The grammar of filter formulas: comparisons over `&` over literals, fields and calls.
 
 Arithmetic is not part of it: what the sandbox cannot evaluate it refuses, since a formula that silently matched
 everything would hide a client's mistake.

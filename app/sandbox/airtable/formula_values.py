@@ -17,11 +17,11 @@ from app.sandbox.airtable.times import parse
 
 
 class EvaluationError(Exception):
-    """A formula has no value for this record; the record is left out (section 6.3)."""
+    """A formula has no value for this record; the record is left out."""
 
 
 def truth(value: Any) -> bool:
-    """Tells whether a record with this result is kept (section 2.1)."""
+    """Tells whether a record with this result is kept."""
     return bool(value) and not (isinstance(value, float) and isnan(value))
 
 

@@ -1,4 +1,4 @@
-"""Rate limits and the monthly quota, applied before a call is processed (section 5.1)."""
+"""Rate limits and the monthly quota, applied before a call is processed."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ class Limits:
                 {token: self.switches.token_rate} | ({base_id: self.switches.base_rate} if base_id else {})
             )
         if not is_data:
-            # Meta endpoints kept answering while data calls were blocked (5.1).
+            # Meta endpoints kept answering while data calls were blocked.
             return
         month = f"{self.clock.now():%Y-%m}"
         if self.switches.monthly_quota is not None and self.used[month] >= self.switches.monthly_quota:

@@ -1,4 +1,4 @@
-"""Linked records: writing one side changes the other, in both tables (sections 2.4 and 9.13)."""
+"""Linked records: writing one side changes the other, in both tables."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Listing records: an iterator over a live table, not a snapshot (section 2.1).
+"""Listing records: an iterator over a live table, not a snapshot.
 
 The first page fixes which records are visited and in which order; each page then reads them as they are by then.
 Records deleted meanwhile are skipped, records that no longer match are left out, and records created meanwhile
@@ -116,7 +116,7 @@ class Lister:
 
 
 def shown(records: list[Record], table: Table, shape: Shape) -> list[dict[str, Any]]:
-    """Returns records as the API answers them; empty cells are left out (section 2.2)."""
+    """Returns records as the API answers them; empty cells are left out."""
     columns = readers(table, shape.fields, by_id=shape.by_id)
     if shape.as_text:
         items = list(table.fields.values()) if shape.fields is None else shape.fields

@@ -1,4 +1,4 @@
-"""The schema endpoints: bases, tables and fields, read and created (section 3)."""
+"""The schema endpoints: bases, tables and fields, read and created."""
 
 from __future__ import annotations
 

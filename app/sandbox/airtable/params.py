@@ -1,4 +1,4 @@
-"""The parameters of list and get calls, from a query string or a JSON body, checked into one shape (section 2.1)."""
+"""The parameters of list and get calls, from a query string or a JSON body, checked into one shape."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
-"""How cells are shown: as JSON (section 4), as text, and as values a formula can work on.
+"""How cells are shown: as JSON, as text, and as values a formula can work on.
 
-A reader returns None for everything the API leaves out: empty text, empty lists, unchecked boxes (section 2.2).
+A reader returns None for everything the API leaves out: empty text, empty lists, unchecked boxes.
 Numbers stay, zero included.
 """
 
@@ -97,7 +97,7 @@ def _flat(value: Any) -> Any:
 
 
 def _linked_names(item: Field, table: Table, record_ids: list[str]) -> list[str]:
-    # Comparisons with linked records work on what the cell displays (section 6.3).
+    # Comparisons with linked records work on what the cell displays.
     other = table.base.tables[item.options["linkedTableId"]]
     read = operand(other.primary, other)
     return [text(read(other.records[i])) for i in record_ids if i in other.records]

@@ -1,4 +1,4 @@
-"""Field definitions: which types there are, what their options default to, and how they are shown (sections 3, 4)."""
+"""Field definitions: which types there are, what their options default to, and how they are shown."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ COMPUTED = frozenset(
         *("lastModifiedTime", "lastModifiedBy", "button", "aiText", "externalSyncSource"),
     }
 )
-#: what an upsert may merge on (section 2.3 rule 4), and what may or may not work (11.4)
+#: what an upsert may merge on, and what may or may not work
 MERGEABLE = frozenset({"number", "singleLineText", "multilineText", "date"}) | SELECTS
 CONTACT = frozenset({"email", "url", "phoneNumber"})
 
@@ -96,7 +96,7 @@ class Choice:
 
 @dataclass(slots=True)
 class Field:
-    """One column; its id survives renames and type changes (section 3)."""
+    """One column; its id survives renames and type changes."""
 
     id: str
     name: str

@@ -1,6 +1,6 @@
-"""The routes of Airtable's Web API (sections 2 and 3).
+"""The routes of Airtable's Web API.
 
-Order of refusals (section 9.4): route and id syntax, token, limits, visibility, then the request itself.
+Order of refusals: route and id syntax, token, limits, visibility, then the request itself.
 """
 
 from __future__ import annotations
@@ -83,7 +83,7 @@ class Server:
             response = await handler(request) if handler else not_found().response()
         else:
             response = await self._respond(request)
-        # A client takes its watermark from Date (6.2): it has to be this clock's, not the machine's.
+        # A client takes its watermark from Date: it has to be this clock's, not the machine's.
         response.headers["Date"] = format_datetime(self.store.clock.now(), usegmt=True)
         await response(scope, receive, send)
 
@@ -154,7 +154,7 @@ class Server:
         return answer
 
     def _get(self, call: Context, table: Table, record_id: str) -> Answer:
-        # Any record of the base is returned, whichever table the path names (section 1).
+        # Any record of the base is returned, whichever table the path names.
         found = table.base.find_record(record_id)
         if found is None:
             raise unknown_record(self.store.switches.unknown_record)
@@ -242,7 +242,7 @@ def _segments(scope: Scope) -> list[str]:
 
 
 def _check_route(method: str, parts: list[str]) -> None:
-    """Refuses undefined routes and malformed ids, which Airtable does before it looks at the token (5.2)."""
+    """Refuses undefined routes and malformed ids, which Airtable does before it looks at the token."""
     if parts[0] == "meta":
         key = (tuple(parts[1::2]), len(parts))
         if method not in META_ROUTES.get(key, ()) or (len(parts) > 2 and not BASE_ID.fullmatch(parts[2])):

@@ -51,7 +51,7 @@ class Token:
 
 
 class Base:
-    """One base; record ids are unique in it (section 1)."""
+    """One base; record ids are unique in it."""
 
     def __init__(self, store: Store, name: str) -> None:
         self.store = store

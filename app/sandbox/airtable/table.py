@@ -1,6 +1,6 @@
 """One table: its records, and the one place where cells change.
 
-Modification times follow section 6: every write to a non-computed field counts, over the API or on the screen;
+Modification times: every write to a non-computed field counts, over the API or on the screen;
 a new record's modification time is its creation time. Cells are stored by field id in a normalised form
 (option ids, user ids, record ids), so renames reach them without being touched.
 """
@@ -46,7 +46,7 @@ class Record:
 
 
 class Table:
-    """A table of a base; addressed by id or name (section 1)."""
+    """A table of a base; addressed by id or name."""
 
     def __init__(self, base: Base, name: str, description: str | None = None) -> None:
         self.base = base
@@ -57,7 +57,7 @@ class Table:
         self.description = description
         self.fields: dict[str, Field] = {}
         self.records: dict[str, Record] = {}
-        #: deleted records, which a person can bring back under the same id (section 6.4)
+        #: deleted records, which a person can bring back under the same id
         self.trash: dict[str, Record] = {}
         #: record ids in the order they appeared
         self.births: list[str] = []
@@ -183,7 +183,7 @@ class Table:
         record.edited_by = by
 
     def stamp(self) -> float:
-        """Returns the modification time of an edit made now (section 6.2: may lie half a second ahead)."""
+        """Returns the modification time of an edit made now; it may lie half a second ahead."""
         now = self.store.now()
         match self.store.switches.last_modified_rounding:
             case "nearest":
@@ -194,7 +194,7 @@ class Table:
                 return now
 
     def remove(self, record: Record) -> None:
-        """Takes a record out of the table and out of every link to it (section 9.13)."""
+        """Takes a record out of the table and out of every link to it."""
         for item in self.fields.values():
             if item.type == "multipleRecordLinks" and (linked := record.values.get(item.id)):
                 links.mirror(self, item, record, before=linked, after=[])

@@ -1,4 +1,4 @@
-"""Creating, updating, upserting and deleting records: checked as a whole, then stored (section 2.3)."""
+"""Creating, updating, upserting and deleting records: checked as a whole, then stored."""
 
 from __future__ import annotations
 

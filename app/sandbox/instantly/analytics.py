@@ -1,4 +1,4 @@
-"""The numbers of campaigns (section 3.3 of the fact sheet), counted from what happened, and corrected afterwards."""
+"""The numbers of campaigns, counted from what happened, and corrected afterwards."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`/campaigns/analytics` and its kin over HTTP (section 3.3 of the fact sheet)."""
+"""`/campaigns/analytics` and its kin over HTTP."""
 
 from __future__ import annotations
 

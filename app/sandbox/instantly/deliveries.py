@@ -1,4 +1,4 @@
-"""Deliveries as section 5.5 of the fact sheet has them: at least once, in no promised order, given up after failures.
+"""Deliveries as Instantly makes them: at least once, in no promised order, given up after failures.
 
 A deed becomes one delivery per webhook that hears of it. It waits until the sandbox's clock has reached its time and
 somebody awaits `deliver_due()`: the background task of `delivering`, or a simulation that owns time and transport.
@@ -29,7 +29,7 @@ from app.sandbox.instantly.store import Store
 
 #: seconds between two looks of the background task at its clock
 _TICK = 0.02
-#: what the webhook's own headers may replace; the real User-Agent is unknown (5.5)
+#: what the webhook's own headers may replace; the real User-Agent is unknown
 _HEADERS = {"content-type": "application/json", "user-agent": "Instantly"}
 
 

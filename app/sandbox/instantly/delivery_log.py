@@ -1,4 +1,4 @@
-"""The delivery log, `/webhook-events` (section 5.6 of the fact sheet): the only way to learn of missed deliveries."""
+"""The delivery log, `/webhook-events`: the only way to learn of missed deliveries."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The webhooks of a workspace: where which events go, and whether they still do (section 5.1 of the fact sheet)."""
+"""The webhooks of a workspace: where which events go, and whether they still do."""
 
 from __future__ import annotations
 

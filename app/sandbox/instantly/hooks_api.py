@@ -1,4 +1,4 @@
-"""`/webhooks` and `/webhook-events` over HTTP (sections 5.1 and 5.6 of the fact sheet)."""
+"""`/webhooks` and `/webhook-events` over HTTP."""
 
 from __future__ import annotations
 

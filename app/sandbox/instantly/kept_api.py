@@ -1,4 +1,4 @@
-"""What a workspace keeps lists of: its own labels, and whom it may not write to (sections 2.3 and 2.5 of the sheet).
+"""What a workspace keeps lists of: its own labels, and whom it may not write to.
 
 The block list holds: `send` skips who is on it.
 """

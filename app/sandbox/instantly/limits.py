@@ -1,4 +1,4 @@
-"""The sliding windows of section 1.3: per workspace, over all keys."""
+"""The sliding windows in which Instantly counts calls: per workspace, over all keys."""
 
 from __future__ import annotations
 

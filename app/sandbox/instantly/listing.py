@@ -1,4 +1,4 @@
-"""Which leads and mails a request asks for (sections 1.4, 2.4 and 4 of the fact sheet)."""
+"""Which leads and mails a request asks for."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a webhook says about an event: a flat object in the shape of sections 5.2 to 5.4 of the fact sheet.
+"""What a webhook says about an event: a flat object.
 
 Unlike REST it spells nulls out, its steps and variants count from 1, and the lead's own data lie between the keys of
 the event, so that a custom variable of the same name takes a key's place. No event has an id.
@@ -13,7 +13,7 @@ from app.sandbox.instantly.deeds import Deed, Kind
 from app.sandbox.instantly.records import Json, Lead, Mail, stamp
 from app.sandbox.instantly.store import Store
 
-#: what a webhook can be registered for (5.2)
+#: what a webhook can be registered for
 SUBSCRIPTIONS: Final = (
     "all_events",
     "email_sent",
@@ -35,7 +35,7 @@ SUBSCRIPTIONS: Final = (
     "lead_no_show",
     "supersearch_enrichment_completed",
 )
-#: interest status -> event; -3 (Lost) has none (2.3)
+#: interest status -> event; -3 (Lost) has none
 LABELS: Final = {
     0: "lead_out_of_office",
     1: "lead_interested",
@@ -130,7 +130,7 @@ def _details(deed: Deed, store: Store, lead: Lead) -> Json:
 
 
 def trial(event: str, at: datetime, workspace_id: str) -> Json:
-    """Returns what `POST /webhooks/{id}/test` posts; its real content is unknown (5.1)."""
+    """Returns what `POST /webhooks/{id}/test` posts; its real content is unknown."""
     return {
         "timestamp": stamp(at),
         "event_type": event,

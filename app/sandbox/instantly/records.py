@@ -1,4 +1,4 @@
-"""What the sandbox Instantly keeps, in the shapes its API shows (sections 2.1, 2.5, 3.2 and 4 of the fact sheet)."""
+"""What the sandbox Instantly keeps, in the shapes its API shows."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
 """What prospects, users and time do to a workspace.
 
-Engagement follows section 7 of the fact sheet: a send moves the last step, opens and clicks move counters, a reply ends
+A send moves the last step, opens and clicks move counters, a reply ends
 the sequence where the campaign says so, a bounce ends in -1 and an unsubscribe in -2 for that campaign only.
 What Instantly does later (202 answers, move jobs) waits in the agenda and happens when the clock has passed it.
 """

@@ -1,4 +1,4 @@
-"""What Instantly accepts and how it words a refusal (sections 1.2 and 1.6 of the fact sheet)."""
+"""What Instantly accepts and how it words a refusal."""
 
 from __future__ import annotations
 

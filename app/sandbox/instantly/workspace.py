@@ -269,6 +269,6 @@ def _domain(website: str | None, email: str | None) -> str:
 def _office_hours(start: datetime) -> Json:
     timing = {"from": "09:00", "to": "17:00"}
     days = {"1": True, "2": True, "3": True, "4": True, "5": True}
-    # the time of Amsterdam under a name of Instantly's closed list (section 3.2), which Amsterdam is not on
+    # the time of Amsterdam under a name of Instantly's closed list, which Amsterdam is not on
     schedule = {"name": "Office hours", "timing": timing, "days": days, "timezone": "Europe/Belgrade"}
     return {"start_date": start.date().isoformat(), "end_date": None, "schedules": [schedule]}

@@ -1,4 +1,4 @@
-"""Section 3.3 of the Instantly fact sheet, seen through HTTP."""
+"""What Instantly counts of campaigns, seen through HTTP."""
 
 from __future__ import annotations
 

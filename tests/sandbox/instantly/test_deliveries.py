@@ -1,4 +1,4 @@
-"""How the sandbox Instantly delivers, fails to, gives up, and what its log says (sections 5.5 and 5.6)."""
+"""How the sandbox Instantly delivers, fails to, gives up, and what its log says."""
 
 from __future__ import annotations
 

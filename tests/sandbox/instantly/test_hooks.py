@@ -1,4 +1,4 @@
-"""Webhooks of the sandbox Instantly (section 5 of the fact sheet): who hears of what, in which words."""
+"""Webhooks of the sandbox Instantly: who hears of what, in which words."""
 
 from __future__ import annotations
 

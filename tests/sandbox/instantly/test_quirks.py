@@ -1,4 +1,4 @@
-"""The behaviours of section 7 of the Instantly fact sheet, seen through HTTP."""
+"""The oddities of Instantly, seen through HTTP."""
 
 from __future__ import annotations
 
