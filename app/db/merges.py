@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 from uuid import UUID
 
@@ -30,6 +31,7 @@ class Merge:
     survivor_after: Lead
     loser_before: Lead
     moved: dict[str, Any]
+    at: datetime
 
 
 async def move(
@@ -102,14 +104,17 @@ async def move_back(tx: Tx, merge: Merge, bases: Mapping[UUID, JSON]) -> None:
         *both, link_ids,
     )  # fmt: skip
     kinds, values = [i[0] for i in merge.moved["identities"]], [i[1] for i in merge.moved["identities"]]
+    # what has come since under an address that only the other lead has is that lead's
+    addresses = {*values, merge.loser_before.values.get("email")} - {merge.survivor_before.values.get("email")}
     await tx.run(
         "UPDATE lead_identity i SET lead_id = $3 FROM unnest($4::text[], $5::text[]) AS m(kind, value)"
         " WHERE i.workspace_id = $1 AND i.lead_id = $2 AND i.kind = m.kind AND i.value = m.value",
         *both, kinds, values,
     )  # fmt: skip
     await tx.run(
-        "DELETE FROM lead_alias WHERE workspace_id = $1 AND lead_id = $2 AND email = ANY($3)",
-        *both[:2], merge.moved["aliases_added"],
+        "DELETE FROM lead_alias WHERE workspace_id = $1 AND lead_id = $2 AND (email = ANY($3)"
+        " OR (email = ANY($4) AND created_at > $5))",
+        *both[:2], merge.moved["aliases_added"], list(addresses), merge.at,
     )  # fmt: skip
     await tx.run(
         "INSERT INTO lead_alias (workspace_id, lead_id, email, created_at)"
@@ -122,8 +127,10 @@ async def move_back(tx: Tx, merge: Merge, bases: Mapping[UUID, JSON]) -> None:
     await tx.run(
         "UPDATE activity SET lead_id = $3, dedupe_key ="
         " CASE WHEN starts_with(dedupe_key, $5) THEN substr(dedupe_key, 38) ELSE dedupe_key END"
-        " WHERE workspace_id = $1 AND lead_id = $2 AND id = ANY($4)",
+        " WHERE workspace_id = $1 AND lead_id = $2 AND (id = ANY($4)"
+        " OR (detail ->> 'address' = ANY($6) AND created_at > $7))",
         *both, [UUID(activity) for activity in merge.moved["activities"]], f"{merge.loser_id} ",
+        list(addresses), merge.at,
     )  # fmt: skip
 
 
@@ -216,6 +223,7 @@ def _merge(row: Any) -> Merge:
         survivor_after=_load(row["survivor_id"], row["survivor_after"]),
         loser_before=_load(row["loser_id"], row["loser_before"]),
         moved=row["moved"],
+        at=row["at"],
     )
 
 

@@ -308,7 +308,8 @@ def _note(batch: _Batch, lead_id: UUID, delivery: Loaded, event: Event, replies:
         ):
             return
         replies.append(recipients.Reply(event.key, at, campaign_id))
-    detail = dict(event.detail)
+    # a lead may have several: those of leads that were merged into it go with them
+    detail = dict(event.detail) | {"address": event.emails[0]}
     if campaign:
         detail |= {"campaign": campaign.name, "campaign_id": campaign_id}
     actor = campaign.connection if campaign else None

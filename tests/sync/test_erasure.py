@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from datetime import timedelta
 from uuid import UUID
 
 import asyncpg
@@ -12,7 +13,7 @@ import pytest
 from app.db import deliveries, erasure, idempotency, leads, requests, reviews, workspaces
 from app.db.ids import new_id
 from app.db.session import Database, Tenant
-from app.sync import edit, erase, merge, write_back
+from app.sync import edit, erase, inbox, merge, past, write_back
 from app.sync.bulk import Operation
 from app.sync.bulk import run as bulk
 from tests.conftest import Urls
@@ -138,6 +139,44 @@ async def test_nothing_is_left_of_an_erased_lead_in_any_table(
     assert kept == dict.fromkeys(told_of, (True, "ignored")) | {untouched: (False, "received")}
     assert (await bench.lead("anna@berg.test")).values["full_name"] == "Anna Berg"
     assert await bench.link(airtable, other)
+
+
+async def test_a_lead_that_was_one_with_an_erased_one_remembers_nothing_of_them(
+    bench: Bench, urls: Urls, erases: Callable[[UUID], Awaitable[None]]
+) -> None:
+    bench.row(full_name="Anna Berg", email="anna@berg.test", notes="Met at the fair")
+    bench.row(full_name="Bo Zebedee", email="bo@zebedee.test", title="Zebedee", notes="Likes zebedees")
+    bench.world.instantly.store.add_lead(bench.campaigns[0].id, email="bo@zebedee.test", payload={"x": "zebedee"})
+    airtable = await bench.airtable()
+    await bench.instantly()
+    one, other = [UUID((await bench.lead(email)).id) for email in ("anna@berg.test", "bo@zebedee.test")]
+    tenant, runtime = bench.world.tenant, bench.world.runtime
+    async with runtime.db.transaction(tenant) as tx:
+        await merge.merge(tx, one, other, choices={"email": "other"}, actor="ann@team.test", dry_run=False)
+        between = tx.now
+    await bench.sync(airtable)
+    answer = {"event_type": "reply_received", "lead_email": "bo@zebedee.test", "reply_text": "Yours, Zebedee"}
+    delivery = await bench.deliver(answer | {"timestamp": "2026-03-02T08:00:00Z"})
+    await inbox.apply(runtime.db, tenant, [delivery], fingerprint=runtime.vault.address)
+    await bench.patch("bo@zebedee.test", notes="Met at the fair\nLikes all zebedees", title="Chief Zebedee")
+    async with runtime.db.transaction(tenant) as tx:
+        await edit.change(tx, one, {"title": "CEO", "email": "anna@berg.test"}, actor="ann@team.test")
+    async with runtime.db.transaction(tenant) as tx:
+        await merge.unmerge(tx, one, other, actor="ann@team.test")
+    for _ in range(2):
+        await bench.sync(airtable)
+    assert await told(urls, "zebedee") >= {"lead_change", "write_attempt"}
+
+    await erases(other)
+
+    assert await told(urls, "zebedee") == set()
+    values = (await bench.lead("anna@berg.test")).values
+    assert (values["title"], [entry[1] for entry in values["notes"]]) == ("CEO", ["Met at the fair"])
+    async with runtime.db.transaction(tenant) as tx:
+        early = await past.as_of(tx, one, between - timedelta(milliseconds=1))
+        amid = await past.as_of(tx, one, between)
+    assert (early["email"], early["notes"]) == ("anna@berg.test", "Met at the fair")
+    assert (amid["email"], amid["full_name"], amid["notes"]) == (None, "Anna Berg", None)
 
 
 async def test_a_sync_does_not_bring_an_erased_person_back_and_says_where_they_still_are(

@@ -83,6 +83,13 @@ async def test_an_event_that_is_applied_again_after_a_merge_or_its_undoing_is_in
     await _unmerge(bench, one)
     assert await again() == [other]
 
+    # what is heard of it while it is merged is in the log of the survivor, and goes back as well
+    await bench.value("DELETE FROM activity WHERE kind = 'mail.opened' RETURNING 1")
+    await _merge(bench, one, other)
+    assert await again() == [one]
+    await _unmerge(bench, one)
+    assert await again() == [other]
+
 
 async def test_a_record_that_was_only_planned_is_not_made_where_the_other_lead_has_one(bench: Bench) -> None:
     bench.row(full_name="Anna Berg", email=HOME)

@@ -54,7 +54,7 @@ async def page(
 async def scan(
     tx: Session,
     once: Once,
-    limit: Annotated[int, Query(ge=1, le=10_000, description="Leads to compare with all others.")] = 10_000,
+    limit: Annotated[int, Query(ge=1, le=10_000, description="Leads to compare with all others.")] = 1_000,
     cursor: paging.Cursor = None,
 ) -> Response:
     """Compares leads with all others, as many as fit into one answer; send `next_cursor` back until it is null."""
