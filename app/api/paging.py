@@ -13,8 +13,11 @@ from uuid import UUID
 
 import orjson
 from fastapi import Query, Request
+from pydantic import BaseModel
+from starlette.responses import Response
 
 from app.api.errors import Problem
+from app.api.schemas.shape import answer
 
 Limit = Annotated[int, Query(ge=1, le=200, description="Items on a page.")]
 Cursor = Annotated[str | None, Query(max_length=1000, description="`next_cursor` of the page before.")]
@@ -69,6 +72,12 @@ def decode(of: str, cursor: str | None, kinds: Sequence[type]) -> tuple[Any, ...
         raise Problem(422, "The cursor does not belong to this list: start at the first page.", errors) from None
 
 
+def decode_id(of: str, cursor: str | None) -> UUID | None:
+    """Returns the id in the cursor of a list that goes by nothing else; answers 422 as `decode` does."""
+    found = decode(of, cursor, (UUID,))
+    return None if found is None else found[0]
+
+
 def link(request: Request, following: str | None, before: str | None = None) -> dict[str, str]:
     """Returns the Link header to the next page and to the one before."""
     ways = [(cursor, rel) for cursor, rel in ((following, "next"), (before, "prev")) if cursor is not None]
@@ -83,9 +92,27 @@ def link(request: Request, following: str | None, before: str | None = None) -> 
     return {"Link": ", ".join(f'<{path}?{kept}cursor={cursor}>; rel="{rel}"' for cursor, rel in ways)}
 
 
-def after(of: str, rows: Sequence[Mapping[str, Any]], limit: int, *names: str) -> str | None:
-    """Returns the cursor after the last of the rows, where there may be more."""
-    return encode(of, [rows[-1][name] for name in names]) if len(rows) == limit else None
+def answered(
+    request: Request,
+    of: str,
+    shape: type[BaseModel],
+    rows: Sequence[Mapping[str, Any]],
+    limit: int,
+    *,
+    by: Sequence[str] = ("id",),
+    items: Sequence[Any] | None = None,
+    **beside: Any,
+) -> Response:
+    """Answers with a page of a list, and with the cursor after its last row where there may be more.
+
+    Args:
+        of: names the list, as for `decode`; `by`: its keys, as columns of the rows.
+        items: what shows of the rows, if not they themselves; `beside`: what else the shape has.
+    """
+    following = encode(of, [rows[-1][name] for name in by]) if len(rows) == limit else None
+    shown = [dict(row) for row in rows] if items is None else items
+    content = shape.model_validate({"items": shown, "next_cursor": following, **beside})
+    return answer(content, headers=link(request, following))
 
 
 def _name(of: str) -> str:

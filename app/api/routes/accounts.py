@@ -25,11 +25,9 @@ router = APIRouter(prefix="/api/admin/accounts", tags=["accounts"], route_class=
 @router.get("", operation_id="listAccounts", summary="List accounts", response_model=Accounts)
 async def page(request: Request, tx: Session, limit: paging.Limit = 50, cursor: paging.Cursor = None) -> Response:
     """Every account with the workspaces that use it, the oldest first; never a secret."""
-    after = paging.decode("accounts", cursor, [UUID])
-    rows = [row for row in await accounts.every(tx) if after is None or row["id"] > after[0]][:limit]
-    following = paging.after("accounts", rows, limit, "id")
-    content = Accounts.model_validate({"items": [dict(row) for row in rows], "next_cursor": following})
-    return answer(content, headers=paging.link(request, following))
+    after = paging.decode_id("accounts", cursor)
+    rows = [row for row in await accounts.every(tx) if after is None or row["id"] > after][:limit]
+    return paging.answered(request, "accounts", Accounts, rows, limit)
 
 
 @router.get(

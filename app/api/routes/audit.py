@@ -10,7 +10,7 @@ from starlette.responses import Response
 from app.api import paging
 from app.api.deps import ADMIN, Session
 from app.api.schemas.admin import Audit
-from app.api.schemas.shape import QueryInstant, answer
+from app.api.schemas.shape import QueryInstant
 from app.api.strict import StrictRoute
 from app.db import audits
 
@@ -37,6 +37,4 @@ async def page(
     name = f"audit {since} {until}"
     before: Any = paging.decode(name, cursor, paging.BY_TIME)
     rows = await audits.page(tx, limit, before, since=since, until=until)
-    following = paging.after(name, rows, limit, "at", "id")
-    content = Audit.model_validate({"items": [dict(row) for row in rows], "next_cursor": following})
-    return answer(content, headers=paging.link(request, following))
+    return paging.answered(request, name, Audit, rows, limit, by=("at", "id"))

@@ -36,9 +36,8 @@ async def every(request: Request, tx: Session, limit: paging.Limit = 50, cursor:
     """
     after: Any = paging.decode(_LIST, cursor, [str, UUID])
     rows = await campaigns.page(tx, limit, after)
-    following = paging.after(_LIST, rows, limit, "name", "id")
-    content = Campaigns.model_validate({"items": [_shown(row) for row in rows], "next_cursor": following})
-    return answer(content, headers=paging.link(request, following))
+    items = [_shown(row) for row in rows]
+    return paging.answered(request, _LIST, Campaigns, rows, limit, by=("name", "id"), items=items)
 
 
 @router.get(

@@ -113,8 +113,6 @@ async def _judged(tx: Tx, item_id: UUID, *, version: int, approve: bool, actor: 
 
 async def _page(request: Request, tx: Tx, kind: str, state: str, limit: int, cursor: str | None) -> Response:
     name = f"{kind} {state}"
-    after = paging.decode(name, cursor, [UUID])
-    rows = await reviews.page(tx, [kind], STATES if state == "any" else [state], limit, after[0] if after else None)
-    following = paging.after(name, rows, limit, "id")
-    content = ReviewItems.model_validate({"items": [dict(row) for row in rows], "next_cursor": following})
-    return answer(content, headers=paging.link(request, following))
+    after = paging.decode_id(name, cursor)
+    rows = await reviews.page(tx, [kind], STATES if state == "any" else [state], limit, after)
+    return paging.answered(request, name, ReviewItems, rows, limit)

@@ -37,11 +37,9 @@ async def page(
 ) -> Response:
     """Pairs found when leads were added or renamed, and by scans: the score, what agrees, and both leads."""
     name = f"duplicates {state}"
-    after = paging.decode(name, cursor, [UUID])
-    rows = await stored.page(tx, STORED[state], limit, after[0] if after else None)
-    following = paging.after(name, rows, limit, "id")
-    content = Duplicates(items=[Duplicate.of(row) for row in rows], next_cursor=following)
-    return answer(content, headers=paging.link(request, following))
+    after = paging.decode_id(name, cursor)
+    rows = await stored.page(tx, STORED[state], limit, after)
+    return paging.answered(request, name, Duplicates, rows, limit, items=[Duplicate.of(row) for row in rows])
 
 
 @router.post(
@@ -58,10 +56,10 @@ async def scan(
     cursor: paging.Cursor = None,
 ) -> Response:
     """Compares leads with all others, as many as fit into one answer; send `next_cursor` back until it is null."""
-    after = paging.decode(_SCAN, cursor, [UUID])
+    after = paging.decode_id(_SCAN, cursor)
 
     async def work() -> Response:
-        found = await duplicates.look_through(tx, after[0] if after else None, limit)
+        found = await duplicates.look_through(tx, after, limit)
         following = paging.encode(_SCAN, [found.after] if found.after else None)
         return answer(Scan(leads=found.leads, pairs=found.pairs, next_cursor=following))
 

@@ -39,13 +39,12 @@ async def page(
     nothing), `alert`, and a `candidate` about one record.
     """
     name = f"reviews {kind} {state}"
-    after = paging.decode(name, cursor, [UUID])
+    after = paging.decode_id(name, cursor)
     states = STATES if state == "any" else [state]
-    rows = await reviews.page(tx, reviews.KINDS if kind is None else [kind], states, limit, after[0] if after else None)
-    following = paging.after(name, rows, limit, "id")
+    rows = await reviews.page(tx, reviews.KINDS if kind is None else [kind], states, limit, after)
     waiting = None if after else await reviews.count_open(tx)
-    content = Reviews(items=[Review.of(row) for row in rows], waiting=waiting, next_cursor=following)
-    return answer(content, headers=paging.link(request, following))
+    items = [Review.of(row) for row in rows]
+    return paging.answered(request, name, Reviews, rows, limit, items=items, waiting=waiting)
 
 
 @router.get(

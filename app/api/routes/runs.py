@@ -30,11 +30,9 @@ async def page(
 ) -> Response:
     """Runs, the newest first."""
     name = f"runs {connection}"
-    before = paging.decode(name, cursor, [UUID])
-    rows = await runs.recent(tx, limit, before[0] if before else None, connection)
-    following = paging.after(name, rows, limit, "id")
-    content = Runs.model_validate({"items": [dict(row) for row in rows], "next_cursor": following})
-    return answer(content, headers=paging.link(request, following))
+    before = paging.decode_id(name, cursor)
+    rows = await runs.recent(tx, limit, before, connection)
+    return paging.answered(request, name, Runs, rows, limit)
 
 
 @router.get(

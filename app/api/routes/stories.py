@@ -48,10 +48,8 @@ async def history(
     rows = await lead_queries.history(tx, lead_id, limit, before)
     if not rows and cursor is None:
         await present(tx, lead_id)
-    following = paging.after(name, rows, limit, "version", "id")
     items = [_for_clients(row) if tx.tenant.role == "viewer" else dict(row) for row in rows]
-    content = History.model_validate({"items": items, "next_cursor": following})
-    return answer(content, headers=paging.link(request, following))
+    return paging.answered(request, name, History, rows, limit, by=("version", "id"), items=items)
 
 
 @router.get(
@@ -75,13 +73,11 @@ async def activity(
     await present(tx, lead_id)
     before = paging.decode(name, cursor, [datetime, UUID])
     rows = await lead_queries.activities(tx, lead_id, limit, before)
-    following = paging.after(name, rows, limit, "at", "id")
     items = [dict(row) for row in rows]
     if tx.tenant.role == "viewer":
         for item in items:
             item["detail"].pop("error", None)
-    content = Activities.model_validate({"items": items, "next_cursor": following})
-    return answer(content, headers=paging.link(request, following))
+    return paging.answered(request, name, Activities, rows, limit, by=("at", "id"), items=items)
 
 
 @router.get(

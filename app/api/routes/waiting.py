@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 from typing import Any
-from uuid import UUID
 
 from fastapi import APIRouter, Request
 from starlette.responses import Response
 
 from app.api import paging
 from app.api.deps import WORK, Session
-from app.api.schemas.shape import answer
 from app.api.schemas.sync import Divergences, PendingPage
 from app.api.strict import StrictRoute
 from app.db import overview
@@ -23,11 +21,9 @@ _WAITING = (State.PENDING.value, State.INFLIGHT.value)
 @router.get("/pending", operation_id="listPending", summary="What is yet to be written", response_model=PendingPage)
 async def pending(request: Request, tx: Session, limit: paging.Limit = 50, cursor: paging.Cursor = None) -> Response:
     """Links with something to write, with the fields, the attempts so far and the last error."""
-    after = paging.decode("pending", cursor, [UUID])
-    rows = await overview.pending(tx, limit, after[0] if after else None)
-    following = paging.after("pending", rows, limit, "id")
-    content = PendingPage.model_validate({"items": [_waiting(row) for row in rows], "next_cursor": following})
-    return answer(content, headers=paging.link(request, following))
+    after = paging.decode_id("pending", cursor)
+    rows = await overview.pending(tx, limit, after)
+    return paging.answered(request, "pending", PendingPage, rows, limit, items=[_waiting(row) for row in rows])
 
 
 @router.get(
@@ -37,12 +33,10 @@ async def divergences(
     request: Request, tx: Session, limit: paging.Limit = 50, cursor: paging.Cursor = None
 ) -> Response:
     """Fields that differ on purpose or because one side cannot hold the other's value, with the reason."""
-    after = paging.decode("divergences", cursor, [UUID])
-    rows = await overview.diverged(tx, limit, after[0] if after else None)
-    following = paging.after("divergences", rows, limit, "id")
+    after = paging.decode_id("divergences", cursor)
+    rows = await overview.diverged(tx, limit, after)
     items = [item for row in rows for item in _differing(row)]
-    content = Divergences.model_validate({"items": items, "next_cursor": following})
-    return answer(content, headers=paging.link(request, following))
+    return paging.answered(request, "divergences", Divergences, rows, limit, items=items)
 
 
 def _waiting(row: Any) -> dict[str, Any]:

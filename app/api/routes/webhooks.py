@@ -104,9 +104,7 @@ async def page(
     name = f"deliveries {chosen}"
     before: Any = paging.decode(name, cursor, paging.BY_TIME)
     rows = await deliveries.page(tx, chosen, limit, before)
-    following = paging.after(name, rows, limit, "received_at", "id")
-    content = Deliveries.model_validate({"items": [dict(row) for row in rows], "next_cursor": following})
-    return answer(content, headers=paging.link(request, following))
+    return paging.answered(request, name, Deliveries, rows, limit, by=("received_at", "id"))
 
 
 @router.get(

@@ -39,12 +39,10 @@ async def create(runtime: Running, caller: Current, body: NewWorkspace) -> Respo
 @router.get("", operation_id="listWorkspaces", summary="List workspaces", response_model=Workspaces)
 async def page(request: Request, runtime: Running, limit: paging.Limit = 50, cursor: paging.Cursor = None) -> Response:
     """Every workspace, the oldest first."""
-    after = paging.decode("workspaces", cursor, [UUID])
-    chosen = [i for i in await workspaces.ids(runtime.db) if after is None or i > after[0]][:limit]
+    after = paging.decode_id("workspaces", cursor)
+    chosen = [i for i in await workspaces.ids(runtime.db) if after is None or i > after][:limit]
     rows = [row for i in chosen if (row := await workspaces.get(runtime.db, i)) is not None]
-    following = paging.encode("workspaces", [chosen[-1]]) if len(chosen) == limit else None
-    content = Workspaces.model_validate({"items": [dict(row) for row in rows], "next_cursor": following})
-    return answer(content, headers=paging.link(request, following))
+    return paging.answered(request, "workspaces", Workspaces, rows, limit)
 
 
 @router.get(
