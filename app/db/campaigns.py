@@ -10,8 +10,7 @@ from uuid import UUID
 
 from app.db.ids import new_id
 from app.db.session import Tx
-from app.db.tables import DAY_COUNTS as DAY_COUNTS
-from app.db.tables import DAY_SUMS as DAY_SUMS
+from app.domain.counts import DAY_COUNTS
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

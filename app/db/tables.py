@@ -29,6 +29,9 @@ from sqlalchemy import (
 )
 from sqlalchemy.dialects.postgresql import ARRAY, JSONB, TSVECTOR, UUID
 
+from app.domain import policy
+from app.domain.counts import DAY_COUNTS
+
 metadata = MetaData(
     naming_convention={
         "ix": "%(table_name)s_%(column_0_N_name)s_idx",
@@ -38,21 +41,16 @@ metadata = MetaData(
         "pk": "%(table_name)s_pkey",
     }
 )
-
-
-#: The counters of a day that can be added up, and those that cannot.
-DAY_SUMS = (
-    "sent",
-    "contacted",
-    "new_leads_contacted",
-    "opened",
-    "clicks",
-    "replies",
-    "replies_automatic",
-    "opportunities",
-)
-DAY_UNIQUE = ("unique_opened", "unique_clicks", "unique_replies", "unique_replies_automatic", "unique_opportunities")
-DAY_COUNTS = DAY_SUMS + DAY_UNIQUE
+#: What holds the values of a field, by their kind; every other one is text.
+_TYPES: dict[policy.Kind, Any] = {
+    "boolean": Boolean(),
+    "integer": Integer(),
+    "number": Numeric(18, 4),
+    "instant": DateTime(timezone=True),
+    "date": Date(),
+    "set": ARRAY(Text),
+    "object": JSONB(),
+}
 
 
 def _id(name: str = "id", **options: Any) -> Column[Any]:
@@ -85,6 +83,14 @@ def _json(name: str, default: str | None = "{}") -> Column[Any]:
     )
 
 
+def _value(field: policy.Field) -> Column[Any]:
+    """The column of a lead's field; one that is never empty begins with what a lead holds before anybody speaks."""
+    default = policy.DEFAULTS.get(field.name)
+    begins = default if default is None or isinstance(default, str) else text(str(default).lower())
+    is_needed = default is not None and not field.clears
+    return Column(field.name, _TYPES.get(field.kind, Text()), nullable=not is_needed, server_default=begins)
+
+
 def _to(table: str, column: str, *, set_null: bool = False) -> ForeignKeyConstraint:
     """A reference within one workspace. Clearing it keeps the workspace."""
     return ForeignKeyConstraint(
@@ -102,13 +108,13 @@ def _tenant(name: str, *parts: Any, key: tuple[str, ...] = ("id",), of_lead: boo
     )  # fmt: skip
 
 
-workspace = Table(
+Table(
     "workspace", metadata, _id(), _text("name", null=False), _at("created_at", now=True),
     _json("settings"), PrimaryKeyConstraint("id"), UniqueConstraint("name"),
 )  # fmt: skip
 
 #: Operator level: one account at a provider may serve many workspaces.
-provider_account = Table(
+Table(
     "provider_account",
     metadata,
     _id(),
@@ -126,16 +132,16 @@ provider_account = Table(
     UniqueConstraint("webhook_hash"),
 )
 
-rate_bucket = Table(
+Table(
     "rate_bucket", metadata, _text("resource", null=False), _at("next_at", now=True), PrimaryKeyConstraint("resource")
 )
 
-app_user = _tenant(
+_tenant(
     "app_user", _id(), _text("email", null=False), _text("role", null=False), _at("created_at", now=True),
     UniqueConstraint("workspace_id", "email"),
 )  # fmt: skip
 
-api_key = _tenant(
+_tenant(
     "api_key",
     _id(),
     _text("name", null=False),
@@ -152,52 +158,15 @@ api_key = _tenant(
     CheckConstraint("role IN ('operator', 'admin', 'member', 'viewer', 'cron')", name="role"),
 )
 
-lead = _tenant(
+_tenant(
     "lead",
     _id(),
-    _text("email"),
-    _text("full_name"),
-    _text("first_name"),
-    _text("last_name"),
-    _text("company_name"),
-    _text("company_domain"),
-    _text("personalization"),
-    _text("title"),
-    _text("location"),
-    _text("industry"),
-    _text("company_size"),
-    _text("company_website"),
-    Column("verified", Boolean, server_default=text("false")),
-    Column("enriched", Boolean, server_default=text("false")),
-    Column("needs_enrichment", Boolean, server_default=text("true")),
-    _text("source"),
-    _text("platform"),
-    _at("scraped_at"),
-    _at("enriched_at"),
-    _text("phone"),
-    _text("linkedin_url"),
-    _text("notes"),
-    _json("note_entries", "[]"),
-    Column("deal_value", Numeric(18, 4)),
-    _text("next_action"),
-    Column("next_action_date", Date),
-    _text("claimed_by"),
-    _at("claimed_at"),
-    _text("status", null=False, default="new"),
-    Column("is_positive_reply", Boolean),
-    _at("positive_at"),
-    _count("email_open_count"),
-    _count("email_click_count"),
-    _count("email_reply_count"),
-    _at("last_contacted_at"),
-    _at("instantly_created_at"),
-    _json("last_step_info", None),
-    _text("delivery_status"),
-    _text("sender_account"),
-    Column("campaigns", ARRAY(Text)),
-    Column("sms_sent_count", Integer),
-    _text("processing_status"),
+    *(_value(field) for field in policy.FIELDS.values() if field.name != "metadata"),
     _json("metadata"),
+    #: [key, text, at, by] of every note; `notes` is their text
+    _json("note_entries", "[]"),
+    #: when the event behind is_positive_reply happened
+    _at("positive_at"),
     _json("custom"),
     #: {"cleared": [...], "untouched": [...], "derived": [...]}
     _json("marks"),
@@ -229,35 +198,35 @@ lead = _tenant(
 )  # fmt: skip
 
 #: The words of each lead, folded, each with a tag of its workspace; triggers write them.
-lead_search = _tenant(
+_tenant(
     "lead_search", _id("lead_id"), Column("words", TSVECTOR, nullable=False), _to("lead", "lead_id"),
     Index("lead_search_words_idx", "words", postgresql_using="gin"), key=("lead_id",),
 )  # fmt: skip
 
-lead_identity = _tenant(
+_tenant(
     "lead_identity", _text("kind", null=False), _text("value", null=False), _id("lead_id"),
     _to("lead", "lead_id"), Index(None, "workspace_id", "lead_id"), key=("kind", "value"),
 )  # fmt: skip
 
-lead_alias = _tenant(
+_tenant(
     "lead_alias", _id("lead_id"), _text("email", null=False), _at("created_at", now=True),
     _to("lead", "lead_id"), Index(None, "workspace_id", "email"), key=("lead_id", "email"),
 )  # fmt: skip
 
 #: Hashes of what leads share that may be duplicates; only leads that share one are compared.
-lead_block = _tenant(
+_tenant(
     "lead_block", Column("key", BigInteger, nullable=False), _id("lead_id"), _to("lead", "lead_id"),
     # without the workspace: nothing but a lead is ever looked up in it
     Index(None, "lead_id"), key=("key", "lead_id"), of_lead=True,
 )  # fmt: skip
 
 #: How many leads there are by status, source, owner and week: what every statement added or took away, to be summed.
-lead_count = _tenant(
+_tenant(
     "lead_count", _id(), _text("by", null=False), _text("value"), Column("leads", BigInteger, nullable=False)
 )  # fmt: skip
 
 #: Which leads became one, and everything it takes to make them two again.
-lead_merge = _tenant(
+_tenant(
     "lead_merge",
     _id(),
     _id("survivor_id"),
@@ -277,7 +246,7 @@ lead_merge = _tenant(
     Index("lead_merge_loser_key", "workspace_id", "loser_id", unique=True, postgresql_where=text("undone_at IS NULL")),
 )
 
-suppression = _tenant(
+_tenant(
     "suppression",
     #: keyed hash of the address: it outlives the lead
     Column("email_hash", LargeBinary, nullable=False),
@@ -289,11 +258,11 @@ suppression = _tenant(
 )
 
 #: Who was erased, as keyed hashes of what they were known by; added to by `erase_leads` alone.
-erasure_ledger = _tenant(
+_tenant(
     "erasure_ledger", Column("hash", LargeBinary, nullable=False), _id("lead_id"), _at("at", now=True), key=("hash",)
 )
 
-connection = _tenant(
+_tenant(
     "connection",
     _id(),
     _id("account_id"),
@@ -329,7 +298,7 @@ connection = _tenant(
     Index("connection_target_key", "workspace_id", "target", unique=True, postgresql_where=text("deleted_at IS NULL")),
 )
 
-campaign = _tenant(
+_tenant(
     "campaign",
     _id(),
     _id("connection_id"),
@@ -355,7 +324,7 @@ campaign = _tenant(
 )
 
 #: What a campaign did on a day (UTC), as the provider counts it; unique counts count a lead once that day.
-campaign_day = _tenant(
+_tenant(
     "campaign_day",
     _id("campaign_id"),
     Column("day", Date, nullable=False),
@@ -366,13 +335,13 @@ campaign_day = _tenant(
 )
 
 #: What a campaign did in all its time, as the provider counts it; unique counts count a lead once.
-campaign_overview = _tenant(
+_tenant(
     "campaign_overview", _id("campaign_id"), _json("counts"), _at("updated_at", now=True),
     _to("campaign", "campaign_id"), key=("campaign_id",),
 )  # fmt: skip
 
 #: Operator level: which workspace a campaign of a shared account belongs to.
-campaign_assignment = Table(
+Table(
     "campaign_assignment",
     metadata,
     _id("account_id"),
@@ -383,7 +352,7 @@ campaign_assignment = Table(
     ForeignKeyConstraint(["workspace_id"], ["workspace.id"], ondelete="CASCADE"),
 )
 
-link = _tenant(
+_tenant(
     "link",
     _id(),
     _id("connection_id"),
@@ -436,7 +405,7 @@ link = _tenant(
     Index("link_push_due_idx", "workspace_id", "connection_id", "id", postgresql_where=text("push_due")),
 )
 
-stream_cursor = _tenant(
+_tenant(
     "stream_cursor",
     _id("connection_id"),
     _text("stream", null=False),
@@ -451,13 +420,13 @@ stream_cursor = _tenant(
     key=("connection_id", "stream"),
 )
 
-sweep_seen = _tenant(
+_tenant(
     # the record's id there: a key may hold an address
     "sweep_seen", _id("connection_id"), _text("remote_key", null=False),
     _to("connection", "connection_id"), key=("connection_id", "remote_key"),
 )  # fmt: skip
 
-sync_run = _tenant(
+_tenant(
     "sync_run",
     _id(),
     _id("connection_id", nullable=True),
@@ -486,7 +455,7 @@ sync_run = _tenant(
     ),
 )
 
-write_attempt = _tenant(
+_tenant(
     "write_attempt",
     _id(),
     _id("connection_id"),
@@ -506,7 +475,7 @@ write_attempt = _tenant(
 )
 
 #: What people ask to be changed in a lead's row at a mail-campaign provider.
-outreach_request = _tenant(
+_tenant(
     "outreach_request",
     _id(),
     _id("connection_id"),
@@ -540,7 +509,7 @@ outreach_request = _tenant(
     ),
 )  # fmt: skip
 
-lead_change = _tenant(
+_tenant(
     "lead_change",
     _id(),
     _id("lead_id"),
@@ -560,7 +529,7 @@ lead_change = _tenant(
     Index(None, "workspace_id", "xid", "id"),
 )
 
-activity = _tenant(
+_tenant(
     "activity",
     _id(),
     _id("lead_id"),
@@ -577,7 +546,7 @@ activity = _tenant(
     Index(None, "workspace_id", "xid", "id"),
 )
 
-review_item = _tenant(
+_tenant(
     "review_item",
     _id(),
     #: one of `reviews.KINDS`
@@ -617,23 +586,23 @@ review_item = _tenant(
 )  # fmt: skip
 
 #: Records of erased people that are yet to be deleted at a provider: their ids alone, and only until then.
-remote_erasure = _tenant(
+_tenant(
     "remote_erasure", _id("connection_id"), _text("remote_id", null=False), _at("next_attempt_at"),
     _at("created_at", now=True), _to("connection", "connection_id"), key=("connection_id", "remote_id"),
 )  # fmt: skip
 
-quota_use = _tenant(
+_tenant(
     "quota_use", _id("connection_id"), Column("month", Date, nullable=False), _big("calls"),
     _to("connection", "connection_id"), key=("connection_id", "month"),
 )  # fmt: skip
 
-idempotency_key = _tenant(
+_tenant(
     "idempotency_key", _text("key", null=False), Column("body_hash", LargeBinary, nullable=False),
     Column("status", Integer), Column("answer", LargeBinary), _json("headers"), _at("created_at", now=True),
     key=("key",),
 )  # fmt: skip
 
-audit = _tenant(
+_tenant(
     "audit", _id(), _text("actor", null=False), _text("action", null=False), _json("detail"), _at("at", now=True),
     #: its transaction; a trigger stamps it
     _big("xid"),
@@ -642,7 +611,7 @@ audit = _tenant(
 )  # fmt: skip
 
 #: The inbox. A delivery has no workspace before it is routed, so its key is its id alone.
-webhook_delivery = Table(
+Table(
     "webhook_delivery",
     metadata,
     _id(),
@@ -718,7 +687,7 @@ def _account(name: str, *parts: Any, key: tuple[str, ...] = ()) -> Table:
 
 
 #: How an account's webhook fares, and how far its mails and its delivery log were read.
-account_watch = _account(
+_account(
     "account_watch",
     #: unknown, unset (nobody said where deliveries can go), active, disabled (by the provider), refused (by the key's
     #: scopes or the plan)
@@ -738,7 +707,7 @@ account_watch = _account(
 )
 
 #: When nothing was delivered to an account's webhook.
-hook_gap = _account(
+_account(
     "hook_gap",
     Column("began_at", DateTime(timezone=True), nullable=False),
     _at("ended_at"),
@@ -749,7 +718,7 @@ hook_gap = _account(
 )
 
 #: What the provider's log of a day (UTC) was found to hold.
-log_day = _account(
+_account(
     "log_day",
     Column("day", Date, nullable=False),
     #: attempts of all webhooks of the account, and those that failed: whether there is anything new
@@ -771,5 +740,3 @@ OPERATOR_TABLES = frozenset({
 })  # fmt: skip
 #: Rows here are written once.
 APPEND_ONLY = frozenset({"lead_change", "audit", "erasure_ledger"})
-
-__all__ = ["APPEND_ONLY", "OPERATOR_TABLES", "metadata"]

@@ -1,7 +1,7 @@
 """The policy as data: one row per lead field, saying which rule a value from each source meets, and why.
 
-Changing who owns a field is a change of one line here. A lead column without a row is a failing test, and the README's
-table is made from these rows. The rules are explained in `merge.py` (fields that go both ways) and `rules.py` (fields
+Changing who owns a field is a change of one line here. A lead's columns and the README's table are made from these
+rows. The rules are explained in `merge.py` (fields that go both ways) and `rules.py` (fields
 that only come in).
 """
 

@@ -6,29 +6,11 @@ from typing import get_args
 
 import pytest
 
-from app.db import tables
 from app.domain import policy
 from app.domain.cells import State, Strategy
 from app.domain.policy import FIELDS, Kind, Rule, Source
 
-#: Columns that hold no value of a field: who, when, what is computed, and what the fields of a row keep beside them.
-BESIDES = {
-    "workspace_id", "id", "notes", "note_entries", "positive_at", "custom", "marks", "origins", "own_counts",
-    "created_by", "version", "sync_version", "changed_xid", "created_at", "updated_at", "deleted_at", "merged_into",
-}  # fmt: skip
 AIRTABLE, INSTANTLY, EVENT = Source.AIRTABLE, Source.INSTANTLY, Source.EVENT
-
-
-def test_every_value_of_a_lead_has_a_row_and_every_row_a_value() -> None:
-    columns = {column.name for column in tables.lead.columns}
-
-    values = {name for name in columns - BESIDES if not _is_computed(name)}
-    assert values == set(FIELDS) - {"notes"}
-    assert columns >= {"notes", "note_entries", "custom"}
-
-
-def _is_computed(name: str) -> bool:
-    return bool(tables.lead.columns[name].computed) or name.endswith("_search")
 
 
 def test_every_row_has_a_reason_and_its_own_name() -> None:

@@ -18,6 +18,7 @@ from app.api.schemas.shape import QueryDay, answer
 from app.api.strict import StrictRoute
 from app.db import campaigns
 from app.db.session import Tx
+from app.domain.counts import DAY_SUMS
 from app.domain.instantly import CAMPAIGN_STATUS
 from app.domain.ladder import DELIVERY_LADDER
 from app.sync.write_back import NoSuchCampaign
@@ -89,7 +90,7 @@ async def analytics(
         "since": since,
         "until": until,
         "days": rows,
-        "sums": {name: sum(row[name] for row in rows) for name in campaigns.DAY_SUMS},
+        "sums": {name: sum(row[name] for row in rows) for name in DAY_SUMS},
         "overview": overview["counts"] if overview else {},
         "overview_at": overview["updated_at"] if overview else None,
         "read_at": campaign["analysed_at"],
