@@ -55,9 +55,8 @@ READ = Depends(Allow(*READERS))
 WORK = Depends(Allow(*WORKERS))
 ADMIN = Depends(Allow(*ADMINS))
 OPERATE = Depends(Allow(*OPERATORS))
-#: Reading runs, and asking for due work: what a cron may do.
-READ_RUNS = Depends(Allow(*WORKERS, "cron"))
-TRIGGER = Depends(Allow(*WORKERS, "cron"))
+#: Asking for due work and reading runs, which a cron may do as well.
+RUN = Depends(Allow(*WORKERS, "cron"))
 
 
 async def runtime_of(request: Request) -> Runtime:
@@ -120,7 +119,7 @@ def _repeated(found: idempotency.Answer) -> Response:
     return Response(found.body, found.status, {**found.headers, "Idempotency-Replayed": "true"})
 
 
-async def _idempotency(request: Request) -> Idempotency:
+async def idempotency_of(request: Request) -> Idempotency:
     given = request.headers.get("idempotency-key")
     if given is None:
         return Idempotency(None, b"")
@@ -131,7 +130,7 @@ async def _idempotency(request: Request) -> Idempotency:
     return Idempotency(f"{request.state.caller.key_id}:{given}", request_hash.digest())
 
 
-Once = Annotated[Idempotency, Depends(_idempotency)]
+Once = Annotated[Idempotency, Depends(idempotency_of)]
 
 
 def expected_version(request: Request) -> int | None:

@@ -15,7 +15,7 @@ from fastapi.routing import APIRoute
 from pydantic import BaseModel
 
 from app.api import headers
-from app.api.deps import Allow
+from app.api.deps import Allow, expected_version, idempotency_of
 from app.api.errors import MEDIA_TYPE, NOT_A_UUID, UNKNOWN_FIELD, slug, title
 from app.api.query import unknown
 from app.api.schemas.problem import ProblemDetails
@@ -157,10 +157,10 @@ def _finish(operation: dict[str, Any], route: APIRoute, method: str, shapes: dic
         # a query that names what it does not know is refused by each
         statuses += [401, 403, 422, 429, 503]
         parameters.append(_WORKSPACE)
-    names = {getattr(dependency.call, "__name__", "") for dependency in route.dependant.dependencies}
-    if "expected_version" in names:
+    given = {dependency.call for dependency in route.dependant.dependencies}
+    if expected_version in given:
         parameters.append(_IF_MATCH)
-    if "_idempotency" in names:
+    if idempotency_of in given:
         parameters.append(_KEY)
     if "requestBody" in operation or method in ("POST", "PUT", "PATCH"):
         statuses.append(413)

@@ -24,6 +24,8 @@ PATIENCE = 4.5
 GROUP_ROWS, GROUP_BYTES = 128, 8_000_000
 WAITING_ROWS, WAITING_BYTES = 5_000, 64_000_000
 
+#: A delivery, and what its sender waits for: what is kept, or None where nobody has the secret.
+Waiting = tuple[Delivery, asyncio.Future[Stored | None]]
 Store = Callable[[Sequence[Delivery]], Awaitable[list[Stored | None]]]
 
 
@@ -35,7 +37,7 @@ class Mailroom:
         #: called after every commit
         self.on_kept = on_kept
         self._patience = patience
-        self._waiting: deque[tuple[Delivery, asyncio.Future[Stored | None]]] = deque()
+        self._waiting: deque[Waiting] = deque()
         self._bytes = 0
         self._task: asyncio.Task[None] | None = None
 
@@ -66,7 +68,7 @@ class Mailroom:
                 await self._task
 
     async def _work(self) -> None:
-        group: list[tuple[Delivery, asyncio.Future[Stored | None]]] = []
+        group: list[Waiting] = []
         try:
             while group := self._next():
                 await self._keep(group)
@@ -77,9 +79,9 @@ class Mailroom:
             self._waiting.clear()
             self._bytes = 0
 
-    def _next(self) -> list[tuple[Delivery, asyncio.Future[Stored | None]]]:
+    def _next(self) -> list[Waiting]:
         """Takes those that waited longest; whoever has gone away was promised nothing."""
-        group: list[tuple[Delivery, asyncio.Future[Stored | None]]] = []
+        group: list[Waiting] = []
         size = 0
         while self._waiting and len(group) < GROUP_ROWS and size < GROUP_BYTES:
             delivery, future = self._waiting.popleft()
@@ -89,7 +91,7 @@ class Mailroom:
                 group.append((delivery, future))
         return group
 
-    async def _keep(self, group: list[tuple[Delivery, asyncio.Future[Stored | None]]]) -> None:
+    async def _keep(self, group: list[Waiting]) -> None:
         try:
             # a connection that hangs is left behind; nobody waits for this group any more by then
             async with asyncio.timeout(2 * self._patience):

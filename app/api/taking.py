@@ -6,7 +6,7 @@ and acknowledged; only a wrong secret is refused, and what is too large for anyt
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 from urllib.parse import parse_qs
 
@@ -18,8 +18,8 @@ from app.api.errors import Problem
 from app.api.limits import Strangers
 from app.api.mailroom import Mailroom
 from app.db import deliveries
-from app.db.deliveries import Delivery
-from app.domain.delivery import storable
+from app.db.deliveries import Delivery, Stored
+from app.domain.delivery import shortened
 from app.runtime import Runtime
 from app.vault import webhook_hash
 
@@ -40,7 +40,7 @@ class Door:
         self._fingerprint = runtime.vault.address
         self._strangers = Strangers(runtime.settings.wrong_keys_per_minute, lambda: runtime.clock.now().timestamp())
 
-        async def store(rows: Any) -> Any:
+        async def store(rows: Sequence[Delivery]) -> list[Stored | None]:
             return await runtime.db.retrying(lambda: deliveries.store(runtime.db, rows, timeout=STATEMENT_SECONDS))
 
         self.mailroom = Mailroom(store)
@@ -59,7 +59,11 @@ class Door:
         body = await _body(receive)
         if body is None:
             return
-        stored = await self.mailroom.put(self._delivery(body, hashed, scope["path_params"]["campaign_id"], headers))
+        path = scope["path_params"]["campaign_id"]
+        delivery = deliveries.delivery(
+            body, fingerprint=self._fingerprint, secret_hash=hashed, path=path, headers=headers
+        )
+        stored = await self.mailroom.put(delivery)
         self._strangers.note(scope, hashed, is_good=stored is not None)
         if stored is None:
             raise Problem(401, REFUSAL)
@@ -71,11 +75,6 @@ class Door:
         answer = [(b"content-type", b"application/json"), (b"content-length", length)]
         await send({"type": "http.response.start", "status": 202, "headers": answer})
         await send({"type": "http.response.body", "body": content})
-
-    def _delivery(self, body: bytes, secret_hash: bytes, path: str, headers: dict[str, str]) -> Delivery:
-        return deliveries.delivery(
-            body, fingerprint=self._fingerprint, secret_hash=secret_hash, path=path, headers=headers
-        )
 
 
 class TakingRoute(APIRoute):
@@ -97,7 +96,7 @@ def _presented(scope: Scope) -> tuple[bytes | None, dict[str, str]]:
     kept: dict[str, str] = {}
     for name, value in scope["headers"]:
         if name in KEPT_HEADERS:
-            kept[name.decode()] = storable(value.decode("latin-1"))
+            kept[name.decode()] = shortened(value.decode("latin-1"))
         elif name == b"x-webhook-secret":
             own = value.strip()
         elif name == b"authorization" and value[:7].lower() == b"bearer ":

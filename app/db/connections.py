@@ -68,7 +68,6 @@ class Stored:
     next_run_at: datetime | None
     lead_xid: int
     lease_owner: str | None
-    lease_until: datetime | None
     lease_token: int
     created_at: datetime
 

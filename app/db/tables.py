@@ -53,8 +53,8 @@ _TYPES: dict[policy.Kind, Any] = {
 }
 
 
-def _id(name: str = "id", **options: Any) -> Column[Any]:
-    return Column(name, UUID(as_uuid=True), nullable=options.pop("nullable", False), **options)
+def _id(name: str = "id", *, null: bool = False) -> Column[Any]:
+    return Column(name, UUID(as_uuid=True), nullable=null)
 
 
 def _text(name: str, *, null: bool = True, default: str | None = None) -> Column[Any]:
@@ -182,7 +182,7 @@ _tenant(
     _at("created_at", now=True),
     _at("updated_at", now=True),
     _at("deleted_at"),
-    _id("merged_into", nullable=True),
+    _id("merged_into", null=True),
     Index(None, "workspace_id", "updated_at", "id"),
     Index(None, "workspace_id", "changed_xid", "id"),
     Index(None, "workspace_id", "email", "id"),
@@ -356,7 +356,7 @@ _tenant(
     "link",
     _id(),
     _id("connection_id"),
-    _id("lead_id", nullable=True),
+    _id("lead_id", null=True),
     _text("remote_key", null=False),
     _text("remote_id"),
     _flag("writing", True),
@@ -429,8 +429,8 @@ _tenant(
 _tenant(
     "sync_run",
     _id(),
-    _id("connection_id", nullable=True),
-    _id("parent_id", nullable=True),
+    _id("connection_id", null=True),
+    _id("parent_id", null=True),
     _text("kind", null=False),
     _text("trigger", null=False),
     _text("state", null=False, default="queued"),
@@ -459,9 +459,9 @@ _tenant(
     "write_attempt",
     _id(),
     _id("connection_id"),
-    _id("link_id", nullable=True),
-    _id("lead_id", nullable=True),
-    _id("run_id", nullable=True),
+    _id("link_id", null=True),
+    _id("lead_id", null=True),
+    _id("run_id", null=True),
     _text("action", null=False),
     _json("cells"),
     #: sent, confirmed, uncertain, refused
@@ -516,8 +516,8 @@ _tenant(
     _big("version"),
     _text("source", null=False),
     _text("actor"),
-    _id("run_id", nullable=True),
-    _id("connection_id", nullable=True),
+    _id("run_id", null=True),
+    _id("connection_id", null=True),
     #: field -> {old, new, rule, link, losers}
     _json("changes"),
     #: [{field, value, kept, reason, link}]
@@ -553,9 +553,9 @@ _tenant(
     _text("kind", null=False),
     #: open, auto (decided by a strategy, can be re-decided), decided, closed
     _text("state", null=False, default="open"),
-    _id("connection_id", nullable=True),
-    _id("link_id", nullable=True),
-    _id("lead_id", nullable=True),
+    _id("connection_id", null=True),
+    _id("link_id", null=True),
+    _id("lead_id", null=True),
     _text("field", null=False, default=""),
     _json("evidence"),
     Column("version", Integer, nullable=False, server_default=text("1")),
@@ -615,8 +615,8 @@ Table(
     "webhook_delivery",
     metadata,
     _id(),
-    _id("account_id", nullable=True),
-    _id("workspace_id", nullable=True),
+    _id("account_id", null=True),
+    _id("workspace_id", null=True),
     #: the campaign in the address it came to, as it was written
     _text("path"),
     _at("received_at", now=True),
@@ -640,7 +640,7 @@ Table(
     _count("attempts"),
     _at("next_attempt_at"),
     _at("applied_at"),
-    _id("lead_id", nullable=True),
+    _id("lead_id", null=True),
     #: the day (UTC) on which the provider's own log has it
     Column("logged_on", Date),
     PrimaryKeyConstraint("id"),

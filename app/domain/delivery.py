@@ -85,13 +85,13 @@ def readable(body: bytes, encoding: str = "") -> bytes:
     return found if unpacking.eof else body
 
 
-def storable(text: str) -> str:
-    """Returns a text without what a database's text cannot hold."""
+def shortened(text: str) -> str:
+    """Returns the first `LONGEST` characters of a text, without what a database's text cannot hold."""
     return text.replace("\x00", "\ufffd").encode(errors="replace").decode()[:LONGEST]
 
 
 def _name(found: JSON) -> str | None:
-    return (storable(found) or None) if isinstance(found, str) else None
+    return (shortened(found) or None) if isinstance(found, str) else None
 
 
 def _lower(found: JSON) -> str | None:

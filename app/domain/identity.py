@@ -97,10 +97,9 @@ class NoMatch:
 
 @dataclass(frozen=True, slots=True)
 class One:
-    """Exactly one lead has them; `by` is the first that said so."""
+    """Exactly one lead has them."""
 
     lead_id: str
-    by: Identity
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,11 +114,10 @@ Match = NoMatch | One | Ambiguous
 
 def match(identities: Iterable[Identity], owners: Mapping[Identity, str]) -> Match:
     """Finds the lead that owns the identities."""
-    known = [(owners[identity], identity) for identity in identities if identity in owners]
-    if not known:
+    leads = sorted({owners[identity] for identity in identities if identity in owners})
+    if not leads:
         return NoMatch()
-    leads = sorted({lead_id for lead_id, _ in known})
-    return One(*known[0]) if len(leads) == 1 else Ambiguous(tuple(leads))
+    return One(leads[0]) if len(leads) == 1 else Ambiguous(tuple(leads))
 
 
 # --- comparing ----------------------------------------------------------------------------------------------------

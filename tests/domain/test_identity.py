@@ -93,9 +93,9 @@ def test_an_identity_moves_with_an_address_or_a_profile_only(
     ("owners", "expected"),
     [
         ({}, NoMatch()),
-        ({ADA: "1"}, One("1", ADA)),
-        ({ADA_IN: "1"}, One("1", ADA_IN)),
-        ({ADA: "1", ADA_IN: "1"}, One("1", ADA)),
+        ({ADA: "1"}, One("1")),
+        ({ADA_IN: "1"}, One("1")),
+        ({ADA: "1", ADA_IN: "1"}, One("1")),
         ({ADA: "2", ADA_IN: "1"}, Ambiguous(("1", "2"))),
     ],
 )

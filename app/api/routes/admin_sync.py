@@ -8,7 +8,7 @@ from fastapi import APIRouter
 from starlette.responses import Response
 
 from app.api import running
-from app.api.deps import TRIGGER, WORK, Current, Once, Running
+from app.api.deps import RUN, WORK, Current, Once, Running
 from app.api.describe import refuses
 from app.api.schemas.sync import Run
 from app.api.strict import StrictRoute
@@ -25,7 +25,7 @@ _ENDED: dict[int | str, dict[str, Any]] = {200: {"model": Run}}
     summary="Sync what changed",
     status_code=202,
     response_model=Run,
-    dependencies=[TRIGGER],
+    dependencies=[RUN],
     responses=_ENDED | refuses(409),
 )
 async def delta(runtime: Running, caller: Current, once: Once, wait: running.Wait = 0) -> Response:

@@ -10,7 +10,7 @@ from fastapi import APIRouter, Header, Query, Request
 from starlette.responses import Response
 
 from app.api import live, running
-from app.api.deps import READ, READ_RUNS, WORKERS, Current, Running, known
+from app.api.deps import READ, RUN, WORKERS, Current, Running, known
 from app.api.describe import refuses
 from app.api.errors import Problem
 from app.api.live import EventStream
@@ -97,7 +97,7 @@ async def follow(
     summary="Follow a run",
     status_code=200,
     response_class=EventStream,
-    dependencies=[READ_RUNS],
+    dependencies=[RUN],
     responses={
         200: {"content": {"text/event-stream": {"example": _RUN_EXAMPLE}}},
         204: {"description": "The run has ended, and you know it."},

@@ -9,7 +9,7 @@ from fastapi import APIRouter, Query, Request
 from starlette.responses import Response
 
 from app.api import paging, running
-from app.api.deps import READ_RUNS, WORK, Current, Session, known
+from app.api.deps import RUN, WORK, Current, Session, known
 from app.api.describe import refuses
 from app.api.errors import Problem
 from app.api.schemas.shape import answer
@@ -20,7 +20,7 @@ from app.db import runs
 router = APIRouter(prefix="/api/sync/runs", tags=["sync"], route_class=StrictRoute)
 
 
-@router.get("", operation_id="listRuns", summary="List runs", response_model=Runs, dependencies=[READ_RUNS])
+@router.get("", operation_id="listRuns", summary="List runs", response_model=Runs, dependencies=[RUN])
 async def page(
     request: Request,
     tx: Session,
@@ -40,7 +40,7 @@ async def page(
     operation_id="getRun",
     summary="Follow a run",
     response_model=RunWithParts,
-    dependencies=[READ_RUNS],
+    dependencies=[RUN],
     responses=refuses(404),
 )
 async def read(tx: Session, run_id: UUID) -> Response:
