@@ -74,14 +74,6 @@ async def memberships(tx: Tx, lead_id: UUID, campaign_id: UUID | None = None) ->
     return [Membership(link_id=row["id"], connection_id=row["connection_id"]) for row in rows]
 
 
-async def campaign_name(tx: Tx, campaign_id: UUID) -> str | None:
-    """Returns the name of one of the workspace's campaigns, or None where there is no such one."""
-    found: str | None = await tx.value(
-        "SELECT name FROM campaign WHERE workspace_id = $1 AND id = $2", tx.workspace_id, campaign_id
-    )
-    return found
-
-
 async def add(
     tx: Tx, lead_id: UUID, wanted: Sequence[Membership], kind: Kind, *, interest: str | None, requested_by: str
 ) -> list[UUID]:

@@ -43,7 +43,7 @@ def _label(interest: str, *, status: str | None = None, positive: bool | None = 
     return Kind(activity="interest", interest=interest, status=status, positive=positive, is_answer=is_answer)
 
 
-#: Every event type about a lead (fact sheet 5.2), with the rungs of the two ladders it proves.
+#: Every event type about a lead, with the rungs of the two ladders it proves.
 KINDS: Final[Mapping[str, Kind]] = {
     "email_sent": Kind(activity="mail.sent", status="contacted", delivery="emailed", is_contact=True),
     "email_opened": Kind(activity="mail.opened", status="opened", delivery="emailed"),

@@ -35,7 +35,7 @@ THREE_WAY = frozenset({Rule.AUTHORITY, Rule.APPEND, Rule.SET})
 #: What a long text cell holds at most, in characters (Airtable's limit).
 CELL_LIMIT = 100_000
 
-#: The lead-database document's table, verbatim, and the columns the demo base adds. Keys are lower-cased column names.
+#: The lead field of a column that is called so; names are lower-cased.
 DEFAULT_COLUMNS: dict[str, str] = {
     "full name": "full_name",
     "email": "email",
@@ -56,7 +56,6 @@ DEFAULT_COLUMNS: dict[str, str] = {
     "last sync": "last_sync",
     "sync status": "sync_status",
     "sync error": "sync_error",
-    # beyond the document
     "first name": "first_name",
     "last name": "last_name",
     "phone": "phone",

@@ -128,13 +128,8 @@ FIELDS: Final[dict[str, Field]] = {
                 "platform": "text",
                 "scraped_at": "instant",
                 "enriched_at": "instant",
+                "phone": "phone",
             },
-            **_FILLED,
-        ),
-        *_group(
-            "phone",
-            "the preservation document lists it as local and as fillable: filling an empty one loses nothing",
-            {"phone": "phone"},
             **_FILLED,
         ),
         *_group(
