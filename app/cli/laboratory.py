@@ -90,8 +90,9 @@ def simulate(
     """Run the storm, the crashes, the model and the laws for as long as you like, from one seed."""
     from app.lab.simulate import simulate as run_simulation
 
+    load("ERROR")
     seed = secrets.randbelow(2**32) if seed is None else seed
-    raise typer.Exit(run(run_simulation(load("ERROR"), seed, cycles, kills, examples, mutants, deliveries)))
+    raise typer.Exit(run(run_simulation(seed, cycles, kills, examples, mutants, deliveries)))
 
 
 def bench(
@@ -100,4 +101,5 @@ def bench(
     """Measure, against floors and peers in the same run."""
     from app.lab.bench import bench as measure
 
-    raise typer.Exit(run(measure(load("ERROR"), only)))
+    load("ERROR")
+    raise typer.Exit(run(measure(only)))

@@ -15,34 +15,25 @@ from app.lab.kills.receiving import kill_service
 from app.lab.kills.syncing import kill_postgres, kill_workers, two_instances
 from app.lab.scratch import scratch
 from app.lab.storm import storm
-from app.settings import Settings
 
-#: How often each kind of fault fires at the least in a run of 200 cycles: the rare ones, and all others.
-RARE, LEAST = {"quota": 3, "iterator": 3}, 20
+#: How often each kind of fault fires at the least in a storm of so many cycles: the rare ones, and all others.
+CYCLES, RARE, LEAST = 200, {"quota": 3, "iterator": 3}, 20
 #: Seconds after which somebody else goes on where a killed instance stopped.
 TAKEOVER = 45.0
-CYCLES, MODEL_STEPS = 200, 1_000_000
+MODEL_STEPS = 1_000_000
 #: How many problems of the model are printed, and how one of its episodes is played again.
 SHOWN, REPEAT = 5, "python -c 'from app.lab.model import run; print(*run(SEED).trace, sep=\"\\n\")'"
-#: How many mutants of the domain its tests are tried on. All 3,000 take about an hour and a half.
-MUTANTS = 100
-#: Examples of each law. A hundred thousand take about an hour on one core.
-EXAMPLES = 2_000
-#: Events of the day of webhooks; the day of `make test` has 5,000.
-DELIVERIES = 100_000
 ROOT = Path(__file__).resolve().parents[2]
 
 
-async def simulate(
-    _settings: Settings,
-    seed: int,
-    cycles: int = CYCLES,
-    kills: int = 0,
-    examples: int = EXAMPLES,
-    mutants: int = MUTANTS,
-    deliveries: int = DELIVERIES,
-) -> int:
-    """Runs everything from one seed, prints what it does, and returns the exit code: 0 when all held."""
+async def simulate(seed: int, cycles: int, kills: int, examples: int, mutants: int, deliveries: int) -> int:
+    """Runs everything from one seed, prints what it does, and returns the exit code: 0 when all held.
+
+    Args:
+        examples: of each law; a hundred thousand take about an hour on one core.
+        mutants: of the domain, on which its tests are tried; all 3,000 take about an hour and a half.
+        deliveries: events of the day of webhooks; the day of `make test` has 5,000.
+    """
     console = Console(highlight=False)
     console.print(f"seed {seed}: {cycles} storm cycles, {kills} kills. The same seed gives the same storm.")
     holds = await _storm(console, seed, cycles)

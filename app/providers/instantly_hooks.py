@@ -123,7 +123,7 @@ def _path(row: dict[str, JSON]) -> str | None:
 
 
 def _attempt(row: dict[str, JSON], path: str) -> Logged:
-    at, payload, email = parse_instant(row.get("timestamp_created")), row.get("payload"), row.get("lead_email")
+    at, payload = parse_instant(row.get("timestamp_created")), row.get("payload")
     if isinstance(payload, str):
         payload = parse_json(payload.encode())
     return Logged(
@@ -131,7 +131,6 @@ def _attempt(row: dict[str, JSON], path: str) -> Logged:
         is_success=row.get("success") is True,
         path=path,
         payload=payload if isinstance(payload, dict) and payload else None,
-        email=email if isinstance(email, str) and email else None,
     )
 
 

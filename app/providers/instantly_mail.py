@@ -18,7 +18,7 @@ from app.providers.answers import as_instant, identified, parse_instant
 from app.providers.base import Resource
 from app.providers.http import Funnel
 from app.providers.instantly_funnel import PAGE_SIZE, following, resource
-from app.providers.outreach import Mail, MailPage, MailSource
+from app.providers.outreach import MailPage, MailSource
 
 #: Seconds between two calls: 3 would be the twenty a minute, which other tools use as well; 3.1 was seen to be refused.
 SPACING: Final = 3.5
@@ -51,16 +51,17 @@ class InstantlyMails(MailSource):
         answer = await self._funnel.request(
             "GET", "/emails", params=params, safe=True, expects="items", also=(self._budget,)
         )
-        mails = [
-            Mail(id=item["id"], payload=_payload(item))
+        replies = [
+            payload
             for item in identified(answer.json["items"], "instantly")
             if _has_arrived(item) and (parse_instant(item.get("timestamp_created")) or "~") >= as_instant(since)
+            if (payload := _payload(item)) is not None
         ]
         # a page that is not even half full is the last one: the empty page behind it is not worth one of twenty calls
         is_last = len(answer.json["items"]) < PAGE_SIZE // 2
         at = answer.server_time
         server_time = None if at is None else datetime.fromisoformat(at)
-        return MailPage(mails=mails, next=None if is_last else following(answer, after), server_time=server_time)
+        return MailPage(replies=replies, next=None if is_last else following(answer, after), server_time=server_time)
 
 
 def _has_arrived(item: Mapping[str, JSON]) -> bool:
@@ -68,7 +69,7 @@ def _has_arrived(item: Mapping[str, JSON]) -> bool:
 
 
 def _payload(item: Mapping[str, JSON]) -> dict[str, JSON] | None:
-    """Returns the reply as a webhook would have brought it; steps count from 1 there, from 0 here.
+    """Returns a reply as a webhook would have brought it; steps count from 1 there, from 0 here. None for a bounce.
 
     A mail that belongs to no lead and no campaign is the mailbox's own affair.
     """

@@ -107,8 +107,6 @@ class Logged:
     path: str
     #: what was sent; None where the log no longer has it
     payload: dict[str, JSON] | None
-    #: whom it was about
-    email: str | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -156,18 +154,11 @@ class HookSource(Protocol):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Mail:
-    """A mail that arrived. `payload` says it as a webhook would; None: it is no reply, but a bounce."""
-
-    id: str
-    payload: dict[str, JSON] | None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class MailPage:
     """Some mails, the oldest first, and the position of the next ones (None: there are no more)."""
 
-    mails: list[Mail]
+    #: those that are replies, each as a webhook would say it
+    replies: list[dict[str, JSON]]
     next: str | None
     #: the provider's own time when it answered
     server_time: datetime | None

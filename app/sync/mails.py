@@ -61,13 +61,12 @@ async def poll(job: Job) -> None:
 async def _keep(job: Job, page: MailPage) -> None:
     rows = [
         deliveries.delivery(
-            orjson.dumps(mail.payload),
+            orjson.dumps(reply),
             fingerprint=job.adapter.fingerprint,
             account_id=job.connection.account_id,
             via="mail",
         )
-        for mail in page.mails
-        if mail.payload is not None
+        for reply in page.replies
     ]
     stored = await deliveries.store(job.db, rows)
     if new := [one.id for one in stored if one is not None and one.is_new]:

@@ -103,6 +103,7 @@ def test_two_rows_of_one_person_are_equally_complete_and_the_second_is_younger(m
         twins[row.get("Email", "").lower()].append(row)
     pairs = [rows for email, rows in twins.items() if len(rows) == 2]
 
+    assert pairs
     for first, second in pairs:
         assert first["Email"] != second["Email"]
         assert first["Last Modified"] < second["Last Modified"]

@@ -28,7 +28,6 @@ from app.lab.bench.read import read
 from app.lab.bench.reconcile import reconcile
 from app.lab.bench.rig import Rig
 from app.lab.bench.webhook import webhook
-from app.settings import Settings
 
 log = structlog.get_logger()
 #: Columns of the table where no terminal says how many there are.
@@ -61,12 +60,7 @@ class UnknownFigure(LeadkeeperError):
         super().__init__(f"There is no figure {name!r}: choose one of {', '.join(FIGURES)}.")
 
 
-async def bench(
-    settings: Settings,  # noqa: ARG001 - a bench has databases and data of its own
-    only: str | None = None,
-    *,
-    quick: bool = False,
-) -> int:
+async def bench(only: str | None = None, *, quick: bool = False) -> int:
     """Measures every figure, or one; returns 1 where one could not be measured.
 
     Raises:

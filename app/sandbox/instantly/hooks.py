@@ -13,9 +13,6 @@ from app.sandbox.instantly.payloads import LABELS, subscriptions
 from app.sandbox.instantly.records import Json, stamp
 from app.sandbox.instantly.store import Store
 
-#: what POST and PATCH set
-SETTABLE = ("target_hook_url", "campaign", "name", "event_type", "custom_interest_value", "headers")
-
 
 @dataclass(slots=True, kw_only=True)
 class Hook:
