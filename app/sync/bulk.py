@@ -147,6 +147,8 @@ class _Batch:
         self._changed: list[tuple[Lead, Lead, list[Action]]] = []
         self._deleted: list[Lead] = []
         self._touched: set[UUID] = set()
+        #: touched in a set before this one, and read again before they are touched once more
+        self._written: set[UUID] = set()
 
     async def work(self, read: Sequence[Read]) -> list[Outcome]:
         """Takes operations one after the other, and writes them."""
@@ -170,13 +172,15 @@ class _Batch:
             address = _address(values)[0]
             owner = self._owners.get(address)
             lead_id = None if owner is None else UUID(owner)
-            if lead_id not in self._stored and lead_id not in self._touched and lead_id is not None:
+            known = (self._stored, self._touched, self._written)
+            if lead_id is not None and not any(lead_id in ours for ours in known):
                 # somebody made it since the first look: it is locked in its order the next time
                 raise IdentityTaken(address, lead_id)
         if lead_id is None:
             return self._create(values)
         if lead_id in self._touched:
             await self._write()
+        if lead_id in self._written and lead_id not in self._stored:
             self._stored |= await leads.lock(self._tx, [lead_id])
         before = edit.present(lead_id, self._stored.get(lead_id), operation.version)
         if operation.op == "delete":
@@ -229,6 +233,10 @@ class _Batch:
         recorded += [(after, after.version, actions) for _, after, actions in self._changed]
         await edit.record(tx, recorded, actor, Source.USER)
         await duplicates.notice(tx, moves)
+        # as they were read they are no more
+        for lead_id in self._touched:
+            self._stored.pop(lead_id, None)
+        self._written |= self._touched
         self._created, self._changed, self._deleted, self._touched = [], [], [], set()
 
 

@@ -230,3 +230,22 @@ async def test_an_address_named_in_full_is_no_leads_id(member: httpx.AsyncClient
 
     assert {(a.status_code, a.headers.get("allow")) for a in answers} == {(405, knows)}
     assert (await member.put("/api/leads/bulky", json={})).status_code == 422
+
+
+async def test_leads_that_come_twice_by_turns_lose_nothing(member: httpx.AsyncClient) -> None:
+    """Each that comes a second time ends a set, and what the others have become by then is not forgotten."""
+    paths = [(await member.post("/api/leads", json={"email": f"{n}@x.test"})).headers["location"] for n in "ab"]
+    operations: list[dict[str, Any]] = [
+        {"op": "update", "id": path.rpartition("/")[2], "lead": {"custom": {key: 1}}} for key in "kl" for path in paths
+    ]
+    operations += [{"op": "upsert", "lead": {"email": f"{n}@x.test", "custom": {key: 1}}} for key in "kl" for n in "cd"]
+
+    items = (await member.post("/api/leads/bulk", json={"operations": operations})).json()["items"]
+
+    assert [(item["status"], item["version"]) for item in items] == [
+        (200, 2), (200, 2), (200, 3), (200, 3), (201, 1), (201, 1), (200, 2), (200, 2),
+    ]  # fmt: skip
+    for item in items[2:4] + items[6:]:
+        assert (await member.get(f"/api/leads/{item['id']}")).json()["custom"] == {"k": 1, "l": 1}
+        told = (await member.get(f"/api/leads/{item['id']}/history")).json()["items"]
+        assert [entry["version"] for entry in told] == list(range(item["version"], 0, -1))
