@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable
 from datetime import timedelta
+from typing import Any
 from uuid import UUID
 
 import asyncpg
@@ -257,6 +258,39 @@ async def test_an_erasure_reaches_exactly_the_leads_that_are_merged_by_then(db: 
 
     async with db.transaction(admin) as tx:
         assert [row["id"] for row in await tx.all("SELECT id FROM lead")] == ([two] if is_undone else [])
+
+
+async def test_an_erasure_reaches_the_history_of_leads_that_were_one_with_the_erased_one(
+    db: Database, urls: Urls
+) -> None:
+    admin, by = Tenant(await workspaces.create(db), "admin"), "ann@team.test"
+    people: list[dict[str, Any]] = [
+        {"email": "anna@acme.test", "title": "painter"},
+        {"email": "carl@acme.test", "title": "singer"},
+        {"email": "zeb@quill.test", "title": "xylographer", "phone": "+31612345670", "metadata": {"k": "zymurgy"}},
+    ]
+    async with db.transaction(admin) as tx:
+        anna, carl, zeb = [UUID((await edit.create(tx, values, actor=by)).id) for values in people]
+        await edit.add_note(tx, zeb, "a quixotic note", actor=by)
+        await idempotency.begin(tx, "import of Zeb@quill.test", b"request")
+        await idempotency.finish(tx, "import of Zeb@quill.test", idempotency.Answer(202, b"", {}))
+    async with db.transaction(admin) as tx:
+        await merge.merge(tx, anna, zeb, choices={"title": "other"}, actor=by, dry_run=False)
+    async with db.transaction(admin) as tx:
+        await merge.merge(tx, carl, anna, choices={"title": "other"}, actor=by, dry_run=False)
+    for survivor in (carl, anna):
+        async with db.transaction(admin) as tx:
+            await merge.unmerge(tx, survivor, None, actor=by)
+
+    async with db.transaction(admin) as tx:
+        await erase.erase(tx, zeb, fingerprint=str.encode, actor="ada@team.test")
+
+    for word in ("xylographer", "31612345670", "zymurgy", "quixotic"):
+        assert await told(urls, word) == set()
+    # as the ledger's hash of this test
+    assert await told(urls, "zeb@quill.test") == {"erasure_ledger"}
+    for word in ("painter", "singer"):
+        assert await told(urls, word) == {"lead", "lead_change", "lead_search"}
 
 
 @pytest.mark.parametrize("role", ["member", "viewer", "cron", "system"])
