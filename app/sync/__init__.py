@@ -2,7 +2,8 @@
 
 Knows Protocols, no vendors. One way to read it:
 
-- `run` does what is due for a connection, in one turn; `job` is what its stages share.
+- `run` does what is due for a connection, in one turn; `job` is what its stages share, `halving` how they do without
+  what cannot be done.
 - In: `pull` stores what is shown (`campaigns` says which of them are read), `sweep` finds what is gone, and `reconcile`
   makes decisions of it, after `place` has found whose it is and `breakers` has held back what looks like an accident.
 - Out: `push` writes over `outgoing` what a record lacks, `create` adds records; `write_back` changes rows of campaigns,

@@ -18,16 +18,15 @@ import structlog
 from app.db import deliveries, erasure, history, leads, recipients, reviews, suppressions, workspaces
 from app.db.deliveries import Loaded, Outcome
 from app.db.ids import new_id
-from app.db.leads import IdentityTaken
 from app.db.recipients import Addressed, Known
-from app.db.session import Database, DatabaseUnavailable, Tenant, Tx
+from app.db.session import Database, Tenant, Tx
 from app.domain import events, happened, instantly, normalize
 from app.domain.events import Event, Unread
 from app.domain.lead import Action, Lead, SetField
 from app.domain.policy import Source
 from app.domain.values import JSON
-from app.errors import LeadkeeperError
 from app.sync import duplicates, edit, reconcile
+from app.sync.halving import Overtaken, halving
 
 log = structlog.get_logger()
 Fingerprint = Callable[[str], bytes]
@@ -35,42 +34,23 @@ Fingerprint = Callable[[str], bytes]
 FIRST_LOOK, LAST_LOOK = 1, 6 * 60
 #: Two reports of one reply are this far apart at the most where only one of them names its mail.
 SAME_REPLY = timedelta(minutes=10)
-_TRIES = 4
 #: Who sets a status on purpose.
 _DECIDERS = (Source.USER.value, Source.AIRTABLE.value)
-
-
-class _Moved(LeadkeeperError):
-    """A lead was merged or erased while it was being locked: who it is now is asked again."""
 
 
 async def apply(db: Database, tenant: Tenant, ids: Sequence[UUID], *, fingerprint: Fingerprint) -> None:
     """Applies deliveries of one workspace; doing it again changes nothing.
 
-    `fingerprint` gives the keyed hash of an address. A delivery that breaks its batch is found by halving, kept with
-    what went wrong, and the rest goes on.
+    `fingerprint` gives the keyed hash of an address. A delivery that breaks its batch is kept with what went wrong, and
+    the rest goes on.
     """
-    try:
-        for attempt in range(_TRIES):
-            try:
-                await db.retrying(lambda: _apply(db, tenant, ids, fingerprint))
-            except (IdentityTaken, _Moved):
-                # somebody else was faster; what they did is visible now
-                if attempt == _TRIES - 1:
-                    raise
-            else:
-                return
-    except DatabaseUnavailable:
-        raise
-    except Exception as exc:
-        if len(ids) > 1:
-            middle = len(ids) // 2
-            await apply(db, tenant, ids[:middle], fingerprint=fingerprint)
-            await apply(db, tenant, ids[middle:], fingerprint=fingerprint)
-            return
-        log.exception("delivery.failed", delivery_id=str(ids[0]))
+
+    async def keep(broken: UUID, exc: Exception) -> None:
+        log.exception("delivery.failed", delivery_id=str(broken))
         async with db.transaction(tenant) as tx:
-            await deliveries.failed(tx, ids[0], f"It could not be applied ({type(exc).__name__}): see the log.")
+            await deliveries.failed(tx, broken, f"It could not be applied ({type(exc).__name__}): see the log.")
+
+    await halving(db, ids, lambda some: _apply(db, tenant, some, fingerprint), keep)
 
 
 @dataclass(slots=True)
@@ -107,7 +87,7 @@ async def _apply(db: Database, tenant: Tenant, ids: Sequence[UUID], fingerprint:
         found = await recipients.find(tx, (a for d, _, e in batch.read for a in _addresses(d, e)))
         locked = await leads.lock(tx, found.values())
         if any(stored.merged_into for stored in locked.values()) or len(locked) < len(set(found.values())):
-            raise _Moved
+            raise Overtaken
         # under the locks: what another instance applied meanwhile is done
         waiting = await deliveries.waiting(tx, [d.id for d, _, _ in batch.read])
         by_lead: dict[UUID, list[tuple[Loaded, Event]]] = {}

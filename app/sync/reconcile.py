@@ -15,32 +15,25 @@ from uuid import UUID
 import structlog
 
 from app.db import connections, deliveries, history, leads, link_work, links, reviews
-from app.db.connections import LeaseLost
 from app.db.ids import new_id
-from app.db.leads import IdentityTaken
 from app.db.link_work import Work
 from app.db.links import StoredLink
-from app.db.session import DatabaseUnavailable, Tx
+from app.db.session import Tx
 from app.domain import filters, identity
 from app.domain.identity import Identity, strong
 from app.domain.lead import Action, CloseConflict, Connection, Lead, OpenConflict, Refuse, SetCell, SetField
 from app.domain.plan import drafted
 from app.domain.values import JSON, MISSING
-from app.errors import LeadkeeperError
 from app.sync import breakers, duplicates, place
-from app.sync.job import Cancelled, Job
+from app.sync.halving import Overtaken, halving
+from app.sync.job import Job
 from app.sync.place import Placement
 
 log = structlog.get_logger()
 #: Leads one transaction locks: a tenth of a second's work, so that an edit of one of them hardly waits.
 BATCH = 500
-_TRIES = 4
 #: Characters of a campaign's name that the activity log's key holds.
 NAME_IN_KEY = 200
-
-
-class Overtaken(LeadkeeperError):
-    """A merge has moved records to another lead before this one could be locked: they are looked for again."""
 
 
 async def reconcile(job: Job) -> None:
@@ -66,31 +59,17 @@ async def _changed_there(job: Job, batch: Sequence[Work]) -> None:
 
 
 async def run_batch(job: Job, work: Sequence[Work]) -> None:
-    """Reconciles some links in one transaction; where one of them breaks it, finds it and goes on without it."""
-    try:
-        for attempt in range(_TRIES):
-            try:
-                await job.db.retrying(lambda: _batch(job, work))
-            except (IdentityTaken, Overtaken):
-                # another transaction took the same identity first, or merged the lead; it is visible now
-                if attempt == _TRIES - 1:
-                    raise
-            else:
-                return
-    except (DatabaseUnavailable, LeaseLost, Cancelled):
-        raise
-    except Exception as exc:
-        if len(work) > 1:
-            middle = len(work) // 2
-            await run_batch(job, work[:middle])
-            await run_batch(job, work[middle:])
-            return
-        link_id, _ = work[0]
+    """Reconciles some links in one transaction; where one of them breaks it, goes on without it."""
+
+    async def park(broken: Work, exc: Exception) -> None:
+        link_id, _ = broken
         log.exception("link.failed", link_id=str(link_id), connection_id=str(job.id))
         async with job.fenced() as tx:
             error = f"This record could not be reconciled ({type(exc).__name__}): see the log."
             await link_work.park(tx, [link_id], error)
         job.count("failed")
+
+    await halving(job.db, work, lambda some: _batch(job, some), park)
 
 
 async def _batch(job: Job, work: Sequence[Work]) -> None:
