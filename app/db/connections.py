@@ -12,20 +12,18 @@ from uuid import UUID
 import asyncpg
 import orjson
 
-from app.db.leads import instant
 from app.db.session import Database, Tenant, Tx
 from app.domain import lead as policy_view
 from app.domain.cells import Strategy
 from app.domain.mapping import MappingTable, incoming, load
 from app.domain.policy import Source
-from app.domain.values import JSON
+from app.domain.values import JSON, instant
 from app.errors import LeadkeeperError
 
 #: Seconds a worker holds a connection before it must say again that it lives.
 LEASE_SECONDS = 30.0
 #: Seconds a write call may take; the HTTP client gives up on it then.
 WRITE_SECONDS = 20.0
-SOURCES = {"airtable": Source.AIRTABLE, "instantly": Source.INSTANTLY}
 
 
 class LeaseLost(LeadkeeperError):
@@ -85,10 +83,10 @@ class Stored:
         """The connection as the policy sees it."""
         return policy_view.Connection(
             id=str(self.id),
-            source=SOURCES[self.provider],
+            source=Source(self.provider),
             mapping=self.table,
             strategy=Strategy(self.conflict_strategy),
-            rank=(self.priority, instant(self.created_at) or "", str(self.id)),
+            rank=(self.priority, instant(self.created_at), str(self.id)),
         )
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import date, datetime
+from datetime import date
 from decimal import Decimal
 from typing import Any
 from uuid import UUID
@@ -16,7 +16,7 @@ from app.domain import notes, policy
 from app.domain.identity import Identity, moved, strong
 from app.domain.lead import Lead, Origin
 from app.domain.policy import Source
-from app.domain.values import JSON
+from app.domain.values import JSON, instant
 from app.errors import LeadkeeperError
 
 #: Policy fields that are a column of their own, under their own name.
@@ -55,11 +55,6 @@ class Stored:
     lead: Lead
     created_by: str
     merged_into: UUID | None = None
-
-
-def instant(value: datetime | None) -> str | None:
-    """Returns a time in the policy's form."""
-    return None if value is None else value.isoformat(timespec="milliseconds")[:-6] + "Z"
 
 
 async def lock(tx: Tx, ids: Iterable[UUID]) -> dict[UUID, Stored]:
@@ -330,7 +325,7 @@ def _stored(row: Any) -> Stored:
         untouched=frozenset(marks.get("untouched", ())),
         derived=frozenset(marks.get("derived", ())),
         origins={name: Origin(_SOURCES[source], via, at) for name, (source, via, at) in row["origins"].items()},
-        positive_at=instant(row["positive_at"]),
+        positive_at=row["positive_at"] and instant(row["positive_at"]),
         own_counts=row["own_counts"],
         version=row["version"],
         sync_version=row["sync_version"],

@@ -13,11 +13,10 @@ from typing import Any
 from uuid import UUID
 
 from app.db.ids import new_id
-from app.db.leads import instant
 from app.db.session import Tx
 from app.domain.cells import Cell, Flapping, Sent, State
 from app.domain.lead import Connection, Link
-from app.domain.values import JSON, MISSING
+from app.domain.values import JSON, MISSING, instant
 
 _COLUMNS = (
     "k.id, k.connection_id, k.lead_id, k.remote_key, k.remote_id, k.writing, k.remote_created_at, k.namespace,"
@@ -45,11 +44,15 @@ class StoredLink:
     attempts: int
     error: str | None
     ended: bool
-    gone: bool
-    #: since when, where it was there before
+    #: since when the record is not there any more
     gone_at: datetime | None
     #: an earlier write is put off
     waits: bool
+
+    @property
+    def gone(self) -> bool:
+        """Tells whether the record is not there any more."""
+        return self.gone_at is not None
 
     @property
     def is_new(self) -> bool:
@@ -286,12 +289,12 @@ def _stored(row: Mapping[str, Any], connections: Mapping[UUID, Connection]) -> S
         connection=connections[row["connection_id"]],
         key=row["remote_key"],
         writing=row["writing"],
-        created_at=instant(row["remote_created_at"]) or "",
+        created_at=_at(row["remote_created_at"]) or "",
         epoch=row["remote_id"] or "",
         namespace=row["namespace"],
         observed=row["observed"],
-        observed_at=instant(row["observed_at"]) or "",
-        modified_at=instant(row["modified_at"]),
+        observed_at=_at(row["observed_at"]) or "",
+        modified_at=_at(row["modified_at"]),
         observed_version=row["observed_version"],
         mapping_version=row["mapping_version"],
         base_remote=row["base_remote"],
@@ -313,7 +316,10 @@ def _stored(row: Mapping[str, Any], connections: Mapping[UUID, Connection]) -> S
         attempts=row["attempts"],
         error=row["error"],
         ended=row["ended_at"] is not None,
-        gone=row["gone_at"] is not None,
         gone_at=row["gone_at"],
         waits=row["next_attempt_at"] is not None,
     )
+
+
+def _at(moment: datetime | None) -> str | None:
+    return None if moment is None else instant(moment)

@@ -44,7 +44,7 @@ def _climb(draft: Draft, name: str, there: str | None, origin: Origin, *, since:
         return
     here = draft.lead.values.get(name)
     yields = name in draft.lead.untouched
-    value = rules.take(policy.field(name).event, here, there, yields=yields, cleared=False)
+    value = rules.take(policy.field(name).event, here, there, yields=yields)
     if value is MISSING:
         return
     if since is not None:
@@ -56,7 +56,7 @@ def _climb(draft: Draft, name: str, there: str | None, origin: Origin, *, since:
 
 def _take_contact(draft: Draft, event: Event, origin: Origin) -> None:
     name = "last_contacted_at"
-    value = rules.take(Rule.NEWEST, draft.lead.values.get(name), event.at, yields=False, cleared=False)
+    value = rules.take(Rule.NEWEST, draft.lead.values.get(name), event.at)
     if value is not MISSING:
         draft.set(name, value, rule=Rule.NEWEST.value, origin=origin)
 

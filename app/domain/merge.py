@@ -17,7 +17,7 @@ from datetime import datetime, timedelta
 from app.domain.cells import Cell, Conflict, Flapping, Here, How, Seen, Sent, State, Strategy, Verdict
 from app.domain.ladder import rank
 from app.domain.policy import Rule
-from app.domain.values import JSON, MISSING, Missing, is_empty
+from app.domain.values import JSON, MISSING, Missing, instant, is_empty
 
 #: How long a write that was given up may still land, and for how long after that a first look may find it, in seconds.
 GHOST_SECONDS, GHOST_UNSEEN = 15 * 60, 24 * 60 * 60
@@ -312,7 +312,6 @@ def _winner(seen: Seen, here: Here, how: How) -> tuple[str | None, str]:
     return None, "the connection's strategy is manual"
 
 
-def later(instant: str, seconds: float) -> str:
-    """Returns the instant `seconds` after `instant`."""
-    moved = datetime.fromisoformat(instant) + timedelta(seconds=seconds)
-    return moved.strftime("%Y-%m-%dT%H:%M:%S.") + f"{moved.microsecond // 1000:03d}Z"
+def later(at: str, seconds: float) -> str:
+    """Returns the instant `seconds` after another one."""
+    return instant(datetime.fromisoformat(at) + timedelta(seconds=seconds))

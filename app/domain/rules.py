@@ -13,7 +13,7 @@ from app.domain.policy import Rule
 from app.domain.values import JSON, MISSING, Missing, is_empty
 
 
-def take(rule: Rule, here: JSON, there: JSON, *, yields: bool, cleared: bool) -> JSON | Missing:
+def take(rule: Rule, here: JSON, there: JSON, *, yields: bool = False, cleared: bool = False) -> JSON | Missing:
     """Returns the lead's value after a source showed `there`, or MISSING where the rule refuses it.
 
     `yields`: the lead holds an untouched default or a derived half of a name. `cleared`: a person emptied the field.

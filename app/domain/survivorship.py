@@ -122,7 +122,7 @@ def _joined(survivor: Lead, other: Lead, name: str) -> tuple[JSON, Side]:
             return here, "survivor"
         case _:
             # an empty one is no later one
-            taken = MISSING if is_empty(there) else rules.take(rule, here, there, yields=False, cleared=False)
+            taken = MISSING if is_empty(there) else rules.take(rule, here, there)
             return (here, "survivor") if taken is MISSING else (taken, "other")
     return united, "survivor" if united == here else "other" if united == there else "both"
 

@@ -7,6 +7,7 @@ Instants are `YYYY-MM-DDTHH:MM:SS.mmmZ` strings, so that they sort as text; sets
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import datetime
 from enum import Enum
 from typing import Any, Final, Literal, TypeVar, dataclass_transform
 
@@ -33,6 +34,11 @@ class Missing(Enum):
 
 
 MISSING: Final[Literal[Missing.MISSING]] = Missing.MISSING
+
+
+def instant(moment: datetime) -> str:
+    """Returns a point in time, which is in UTC, in the canonical form."""
+    return moment.isoformat(timespec="milliseconds")[:-6] + "Z"
 
 
 def is_empty(value: JSON) -> bool:

@@ -13,6 +13,7 @@ from app.db.session import Tx
 from app.domain import filters, mapping
 from app.domain.cells import Strategy
 from app.domain.mapping import MODIFIED, MappingError, MappingTable
+from app.domain.policy import Source
 from app.domain.values import JSON
 from app.providers.base import Column
 
@@ -42,7 +43,7 @@ class Wanted:
 def check(wanted: Wanted, columns: Sequence[Column]) -> MappingTable:
     """Returns the checked mapping of a connection; raises `MappingError` with one sentence and the remedy."""
     if wanted.provider == "instantly":
-        return mapping.incoming(connections.SOURCES["instantly"])
+        return mapping.incoming(Source.INSTANTLY)
     rows = mapping.propose(columns) if isinstance(wanted.mapping, str) else wanted.mapping
     table = mapping.check(rows, columns)
     if not table.fields:

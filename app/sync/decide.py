@@ -12,9 +12,9 @@ from app.domain.lead import Lead, Origin
 from app.domain.merge import resolved
 from app.domain.plan import apply, edit
 from app.domain.policy import Source
+from app.domain.values import instant
 from app.errors import LeadkeeperError
 from app.sync.edit import NotFound, present
-from app.sync.job import instant
 
 Keep = Literal["local", "remote"]
 #: Kinds of items that ask for nothing but to be known.

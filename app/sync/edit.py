@@ -22,10 +22,9 @@ from app.domain.mapping import DECODERS
 from app.domain.normalize import Unreadable
 from app.domain.plan import apply, edit
 from app.domain.policy import Source
-from app.domain.values import JSON, is_empty
+from app.domain.values import JSON, instant, is_empty
 from app.errors import LeadkeeperError
 from app.sync import duplicates, reconcile, size
-from app.sync.job import instant
 
 #: Characters; what one text field and one note may hold, and what a request may send of all notes.
 TEXT_LIMIT, NOTE_LIMIT, NOTES_LIMIT = 10_000, 20_000, size.MOST["notes"]

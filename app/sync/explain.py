@@ -16,7 +16,7 @@ from app.domain.lead import Lead, Link
 from app.domain.mapping import Mapped
 from app.domain.normalize import Unreadable
 from app.domain.policy import Rule, Source
-from app.domain.values import JSON, MISSING, is_empty
+from app.domain.values import JSON, MISSING, instant, is_empty
 
 
 async def explain(tx: Tx, lead_id: UUID) -> dict[str, JSON] | None:
@@ -102,8 +102,8 @@ def _shown(lead: Lead, stored: StoredLink, mapped: Mapped, connection: Stored) -
 
 
 def _ended(stored: StoredLink) -> tuple[str, str | None] | None:
-    if stored.gone:
-        return State.DIVERGED.value, f"the record is gone since {leads.instant(stored.gone_at)}"
+    if stored.gone_at is not None:
+        return State.DIVERGED.value, f"the record is gone since {instant(stored.gone_at)}"
     if stored.ended:
         return State.DIVERGED.value, "this link has ended"
     if not stored.link.writing:

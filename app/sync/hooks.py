@@ -17,10 +17,10 @@ import structlog
 from app.db import connections, reviews, runs, watches
 from app.db.connections import StreamState
 from app.db.session import Tx
-from app.domain.values import JSON
+from app.domain.values import JSON, instant
 from app.providers.base import ProviderError, Refused
 from app.providers.outreach import HookSource
-from app.sync.job import Job, instant
+from app.sync.job import Job
 
 log = structlog.get_logger()
 #: Seconds between two looks at an account's hook.

@@ -14,7 +14,7 @@ from app.db import connections, links, runs
 from app.db.connections import Lease, Stored
 from app.db.session import Database, Tenant, Tx
 from app.domain.lead import Connection
-from app.domain.values import JSON
+from app.domain.values import JSON, instant
 from app.errors import LeadkeeperError
 from app.providers.base import Provider, Record
 from app.providers.outreach import CampaignSource, HookSource, MailSource, RowWriter
@@ -154,11 +154,6 @@ def pace(done: int, total: int | None, began: datetime | None, now: datetime) ->
     rate = done / seconds
     left = None if total is None else max(0, total - done) / rate
     return {"rate": round(rate, 1), "eta": None if left is None else instant(now + timedelta(seconds=left))}
-
-
-def instant(value: datetime) -> str:
-    """Returns a time in the policy's form."""
-    return value.isoformat(timespec="milliseconds")[:-6] + "Z"
 
 
 def earlier(value: datetime, seconds: float) -> str:

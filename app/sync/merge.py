@@ -22,12 +22,11 @@ from app.domain.lead import Action, Lead, Origin, SetField
 from app.domain.plan import drafted
 from app.domain.policy import Source
 from app.domain.survivorship import Decision, Side
-from app.domain.values import JSON
+from app.domain.values import JSON, instant
 from app.errors import LeadkeeperError
 from app.sync import place
 from app.sync.duplicates import look_anew
 from app.sync.edit import FieldProblem, InvalidFields, present
-from app.sync.job import instant
 from app.sync.past import MERGED_FROM
 from app.sync.place import note_second
 

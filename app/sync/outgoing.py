@@ -22,11 +22,11 @@ from app.domain.lead import Lead
 from app.domain.mapping import RIDE_ALONG, Mapped, MappingError
 from app.domain.merge import confirmed
 from app.domain.policy import Source
-from app.domain.values import JSON, MISSING, is_empty
+from app.domain.values import JSON, MISSING, instant, is_empty
 from app.errors import LeadkeeperError
 from app.providers.base import Guard, ProviderError, Record, Rejected, Uncertain
 from app.sync import reconcile
-from app.sync.job import Job, instant
+from app.sync.job import Job
 
 #: Seconds after which what we read of a record is too old to write on.
 FRESH_SECONDS = 3.0

@@ -11,10 +11,9 @@ import orjson
 from app.db import lead_queries
 from app.db.session import Tx
 from app.domain.past import rewind
-from app.domain.values import JSON
+from app.domain.values import JSON, instant
 from app.errors import LeadkeeperError
 from app.sync.edit import Gone, Merged, NotFound
-from app.sync.job import instant
 
 #: What the history calls a lead that was merged into this one.
 MERGED_FROM: Final = "merged_from"

@@ -165,7 +165,7 @@ async def elect(
             # created by us, its answer lost: this record is the one that was to be created
             await link_work.remove(tx, [UUID(other.link.id) for other in planned])
             for other in planned:
-                other.link.writing, other.gone = False, True
+                other.link.writing, other.gone_at = False, tx.now
         rivals = [other for other in others if not other.is_new]
         for rival in rivals:
             younger = max(rival, stored, key=lambda s: (s.link.created_at, s.link.key))

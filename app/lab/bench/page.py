@@ -10,11 +10,12 @@ from collections.abc import Sequence
 from dataclasses import replace
 from time import perf_counter, process_time
 
+from app.domain.values import instant
 from app.lab.bench.figure import Bench, Figure
 from app.lab.bench.rig import Scene
 from app.providers.base import Column, Cursor, Guard, Mode, Page, Provider, Record, Write
 from app.sync import pull, reconcile
-from app.sync.job import Job, instant
+from app.sync.job import Job
 
 SIZE, CHANGED = 100, 10
 
