@@ -39,12 +39,9 @@ class Scratch:
 
     async def database(self, name: str) -> str:
         """Makes an empty migrated database and returns its address for the app role."""
-        owner = await asyncpg.connect(self.owner_url("postgres"), timeout=10)
-        try:
+        async with connected(self.owner_url("postgres")) as owner:
             await owner.execute(f'DROP DATABASE IF EXISTS "{name}" WITH (FORCE)')
             await owner.execute(f'CREATE DATABASE "{name}" TEMPLATE "{self.TEMPLATE}"')
-        finally:
-            await owner.close()
         return self.server.dsn(user=migrate.APP_ROLE, database=name)
 
     async def emptied(self, name: str) -> str:
@@ -73,12 +70,9 @@ async def scratch(*, fast_unsafe: bool = True) -> AsyncIterator[Scratch]:
     try:
         owner_url, app_url = await migrate.create_embedded(server, Scratch.TEMPLATE)
         await migrate.migrate(owner_url, app_url)
-        owner = await asyncpg.connect(place.owner_url("postgres"), timeout=10)
-        try:
+        async with connected(place.owner_url("postgres")) as owner:
             await owner.execute("ALTER SYSTEM SET autovacuum = off")
             await owner.execute("SELECT pg_reload_conf()")
-        finally:
-            await owner.close()
         yield place
     finally:
         place.server.stop(immediate=True)
@@ -90,24 +84,29 @@ async def empty(owner_url: str, template_url: str) -> bool:
     if template_url not in _known:
         _known[template_url] = await _measure(template_url)
     schema, size = _known[template_url]
-    copy = await asyncpg.connect(owner_url)
     try:
-        if await copy.fetchval(_SCHEMA) != schema or await copy.fetchval(_SIZE) > size + _GROWTH:
-            return False
-        tables = [row["tablename"] for row in await copy.fetch(_TABLES)]
-        deletes = "; ".join(f'DELETE FROM "{table}"' for table in tables)
-        # no trigger and no foreign key has a say: everything goes
-        await copy.execute(f"SET session_replication_role = replica; {deletes}")
+        async with connected(owner_url) as copy:
+            if await copy.fetchval(_SCHEMA) != schema or await copy.fetchval(_SIZE) > size + _GROWTH:
+                return False
+            tables = [row["tablename"] for row in await copy.fetch(_TABLES)]
+            deletes = "; ".join(f'DELETE FROM "{table}"' for table in tables)
+            # no trigger and no foreign key has a say: everything goes
+            await copy.execute(f"SET session_replication_role = replica; {deletes}")
     except asyncpg.InsufficientPrivilegeError:
         return False
-    finally:
-        await copy.close()
     return True
 
 
 async def _measure(url: str) -> tuple[str, int]:
-    connection = await asyncpg.connect(url)
-    try:
+    async with connected(url) as connection:
         return str(await connection.fetchval(_SCHEMA)), int(await connection.fetchval(_SIZE))
+
+
+@contextlib.asynccontextmanager
+async def connected(url: str) -> AsyncIterator[asyncpg.Connection]:
+    """Opens a bare connection, as the role of its address."""
+    connection = await asyncpg.connect(url, timeout=10)
+    try:
+        yield connection
     finally:
         await connection.close()

@@ -13,15 +13,13 @@ from time import perf_counter
 from typing import Final
 from uuid import UUID
 
-import asyncpg
-
-from app.db import exports, keys, workspaces
-from app.db.session import Database, Tenant, begins
+from app.db import exports
+from app.db.session import Database, begins
 from app.lab import processes
 from app.lab.bench.figure import Bench, Figure, alternate, median_ratio
-from app.lab.bench.rig import Urls
+from app.lab.bench.rig import Urls, workspace
+from app.lab.scratch import connected
 from app.lab.servers import free_port
-from app.vault import new_key
 
 SAMPLE: Final = 0.05
 #: A lead as people fill them in: every row holds one @, which is how rows are counted on both sides.
@@ -72,27 +70,15 @@ async def export(bench: Bench) -> list[Figure]:
 async def _load(urls: Urls, number: int) -> tuple[UUID, str]:
     db = await Database.open(urls.app, size=1)
     try:
-        workspace_id = await workspaces.create(db)
-        key, prefix, hashed = new_key()
-        async with db.transaction(Tenant(workspace_id)) as tx:
-            await keys.create(tx, name="bench", role="viewer", prefix=prefix, key_hash=hashed)
+        workspace_id, key = await workspace(db)
     finally:
         await db.close()
-    async with _connected(urls.owner) as owner:
+    async with connected(urls.owner) as owner:
         # an export reads no search words: they are not made here
         await owner.execute("ALTER TABLE lead DISABLE TRIGGER USER")
         await owner.execute(_FILL, workspace_id, number, timeout=300)
         await owner.execute("VACUUM (ANALYZE) lead", timeout=300)
     return workspace_id, key
-
-
-@contextlib.asynccontextmanager
-async def _connected(url: str) -> AsyncIterator[asyncpg.Connection]:
-    connection = await asyncpg.connect(url)
-    try:
-        yield connection
-    finally:
-        await connection.close()
 
 
 async def _ours(port: int, key: str, query: str = "") -> tuple[float, int]:
@@ -121,7 +107,7 @@ async def _floor(urls: Urls, workspace_id: UUID) -> tuple[float, int]:
         nonlocal rows
         rows += piece.count(b"@")
 
-    async with _connected(urls.app) as connection:
+    async with connected(urls.app) as connection:
         started = perf_counter()
         async with connection.transaction():
             await connection.execute("SELECT " + begins(f"'{workspace_id}'", "'viewer'"))

@@ -2,19 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Final
 from uuid import UUID
 
-import asyncpg
-
-from app.db import keys, workspaces
-from app.db.session import Database, Tenant
+from app.db.session import Database
 from app.lab.bench.figure import Bench
-from app.lab.bench.rig import Urls
-from app.vault import new_key
+from app.lab.bench.rig import Urls, workspace
+from app.lab.scratch import connected
 
 #: The share of the workspace that is read; the rest belongs to another one.
 SHARE: Final = 0.6
@@ -69,13 +64,11 @@ async def _make(urls: Urls, number: int) -> Many:
     mine = int(number * SHARE)
     db = await Database.open(urls.app, size=1)
     try:
-        read, other = await workspaces.create(db), await workspaces.create(db)
-        key, prefix, hashed = new_key()
-        async with db.transaction(Tenant(read)) as tx:
-            await keys.create(tx, name="bench", role="viewer", prefix=prefix, key_hash=hashed)
+        read, key = await workspace(db)
+        other, _ = await workspace(db)
     finally:
         await db.close()
-    async with _connected(urls.owner) as owner:
+    async with connected(urls.owner) as owner:
         # no triggers and no index on the words while they come: the same rows, several times sooner
         await owner.execute("SET session_replication_role = replica")
         index = await owner.fetchval("SELECT pg_get_indexdef('lead_search_words_idx'::regclass)")
@@ -87,12 +80,3 @@ async def _make(urls: Urls, number: int) -> Many:
         await owner.execute("VACUUM (ANALYZE) lead, lead_search", timeout=300)
         await owner.execute("CHECKPOINT")
     return Many(urls, read, key, number, mine)
-
-
-@asynccontextmanager
-async def _connected(url: str) -> AsyncIterator[asyncpg.Connection]:
-    connection = await asyncpg.connect(url)
-    try:
-        yield connection
-    finally:
-        await connection.close()

@@ -18,12 +18,13 @@ from pathlib import Path
 from typing import Any
 from uuid import UUID
 
-import asyncpg
 import httpx
 
-from app.db import embedded, migrate
+from app.db import embedded, keys, migrate, workspaces
 from app.db.connections import Lease
 from app.db.ids import new_id
+from app.db.session import Database, Tenant
+from app.lab.scratch import connected
 from app.lab.transport import InProcess
 from app.lab.world import Unlimited, World, in_process
 from app.sandbox.airtable import AirtableSandbox, Table
@@ -31,6 +32,7 @@ from app.sandbox.core import Clock, MovableClock
 from app.sandbox.instantly import InstantlySandbox
 from app.sandbox.seed import FIELDS
 from app.sync.job import Job
+from app.vault import new_key
 
 TOKEN = "patBENCH.x"  # noqa: S105 - the sandbox's own
 TEMPLATE = "lk_template"
@@ -80,11 +82,8 @@ class Rig:
         if durable not in self._servers:
             self._servers[durable] = await self._start(durable=durable)
         server, name = self._servers[durable], f"bench_{next(self._numbers)}"
-        admin = await asyncpg.connect(server.dsn(user=embedded.OWNER, database="postgres"))
-        try:
+        async with connected(server.dsn(user=embedded.OWNER, database="postgres")) as admin:
             await admin.execute(f'CREATE DATABASE "{name}" TEMPLATE "{TEMPLATE}"')
-        finally:
-            await admin.close()
         return Urls(
             server.dsn(user=embedded.OWNER, database=name), server.dsn(user=migrate.APP_ROLE, database=name)
         )  # fmt: skip
@@ -180,11 +179,8 @@ class Scene:
             fresh = [self.add_row(n) if rows_there else f"rec{n:014d}" for n in numbers]
             self.record_ids += fresh
             await self._copy(numbers, fresh)
-        owner = await asyncpg.connect(self.urls.owner)
-        try:
+        async with connected(self.urls.owner) as owner:
             await owner.execute("VACUUM (ANALYZE) lead, link, lead_identity, lead_change")
-        finally:
-            await owner.close()
 
     async def _copy(self, numbers: Sequence[int], record_ids: Sequence[str]) -> None:
         """Copies the one lead that went through the whole pipeline, with its link and its identity."""
@@ -242,14 +238,20 @@ class Scene:
 
     async def tidy(self) -> None:
         """Cleans up after a round, so that the next one meets the same tables."""
-        owner = await asyncpg.connect(self.urls.owner)
-        try:
+        async with connected(self.urls.owner) as owner:
             await owner.execute("VACUUM (ANALYZE) lead, link, lead_change")
             await owner.execute("CHECKPOINT")
-        finally:
-            await owner.close()
 
 
 def address(number: int) -> str:
     """Returns the address of the person with this number."""
     return f"person{number}@northwind.example"
+
+
+async def workspace(db: Database) -> tuple[UUID, str]:
+    """Makes a workspace, and a key that reads it."""
+    workspace_id = await workspaces.create(db)
+    key, prefix, hashed = new_key()
+    async with db.transaction(Tenant(workspace_id)) as tx:
+        await keys.create(tx, name="bench", role="viewer", prefix=prefix, key_hash=hashed)
+    return workspace_id, key

@@ -8,7 +8,6 @@ from collections.abc import Callable
 from itertools import count
 from typing import Any
 
-import asyncpg
 import orjson
 
 from app.api.schemas.webhook import PAYLOAD
@@ -19,6 +18,7 @@ from app.lab.bench.bare_inbox import TABLE
 from app.lab.bench.figure import Bench, Figure, alternate, median_ratio
 from app.lab.bench.load import pour
 from app.lab.bench.rig import Scene
+from app.lab.scratch import connected
 from app.lab.servers import free_port
 from app.vault import new_webhook_secret, webhook_hash
 
@@ -37,10 +37,9 @@ async def webhook(bench: Bench) -> list[Figure]:
     pairs, seconds = bench.size(5, 3), bench.size(3, 1)
     folder = bench.rig.folder
     urls = await bench.rig.database(durable=True)
-    owner = await asyncpg.connect(urls.owner)
-    await owner.execute(TABLE)
-    await owner.execute("GRANT ALL ON bare_inbox TO leadkeeper_app")
-    await owner.close()
+    async with connected(urls.owner) as owner:
+        await owner.execute(TABLE)
+        await owner.execute("GRANT ALL ON bare_inbox TO leadkeeper_app")
     figures = []
     async with bench.rig.world(urls) as scene, contextlib.AsyncExitStack() as stack:
         secret = await _account(scene)
