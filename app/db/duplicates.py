@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable, Sequence
+from itertools import product
 from typing import Any
 from uuid import UUID
 
@@ -83,13 +84,18 @@ async def part(tx: Tx, after: UUID | None, limit: int) -> tuple[list[Person], li
 
 
 async def put(tx: Tx, pairs: Sequence[Pair]) -> int:
-    """Opens an item per pair, or refreshes the open one; a dismissed pair is left alone. Returns how many there are."""
+    """Opens an item per pair, or refreshes the open one; returns how many there are.
+
+    A pair that was dismissed is left alone, also where one of the two has become part of another lead since.
+    """
+    if not pairs:
+        return 0
     rows = [
         {
             "id": str(new_id()), "a": pair.leads[0], "b": pair.leads[1],
             "evidence": {"tier": pair.tier, "score": pair.score, "fields": dict(pair.fields), "why": pair.why},
         }
-        for pair in sorted(pairs, key=lambda pair: pair.leads)
+        for pair in sorted(await _not_told_apart(tx, pairs), key=lambda pair: pair.leads)
     ]  # fmt: skip
     if not rows:
         return 0
@@ -107,6 +113,37 @@ async def put(tx: Tx, pairs: Sequence[Pair]) -> int:
         rows,
         tx.now,
     )
+
+
+async def _not_told_apart(tx: Tx, pairs: Sequence[Pair]) -> Sequence[Pair]:
+    """Leaves out pairs of which a lead that was merged into one of the two was dismissed as the other."""
+    merged = await tx.all(
+        "SELECT survivor_id, loser_id FROM lead_merge WHERE workspace_id = $1 AND survivor_id = ANY($2)"
+        " AND undone_at IS NULL",
+        tx.workspace_id,
+        list({UUID(lead_id) for pair in pairs for lead_id in pair.leads}),
+    )
+    if not merged:
+        return pairs
+    parts: dict[str, list[str]] = {}
+    for row in merged:
+        survivor = str(row["survivor_id"])
+        parts.setdefault(survivor, [survivor]).append(str(row["loser_id"]))
+    said = {
+        pair.leads: {
+            (min(a, b), max(a, b)) for a, b in product(*(parts.get(lead_id, [lead_id]) for lead_id in pair.leads))
+        }
+        for pair in pairs
+        if parts.keys() & set(pair.leads)
+    }
+    rows = await tx.all(
+        "SELECT lead_id, field FROM review_item WHERE workspace_id = $1 AND kind = 'candidate' AND state = 'decided'"
+        " AND lead_id = ANY($2)",
+        tx.workspace_id,
+        list({UUID(a) for couples in said.values() for a, _ in couples}),
+    )
+    dismissed = {(str(row["lead_id"]), row["field"]) for row in rows}
+    return [pair for pair in pairs if not said.get(pair.leads, set()) & dismissed]
 
 
 _ITEM = (

@@ -34,10 +34,11 @@ from app.sync.place import note_second
 class NotMerged(LeadkeeperError):
     """No other lead was merged into this one."""
 
-    def __init__(self, lead_id: UUID, other: UUID | None) -> None:
+    def __init__(self, lead_id: UUID, other: UUID | None, into: UUID | None = None) -> None:
         which = f"lead {other}" if other else "no other lead"
         verb = "was not" if other else "was"
-        super().__init__(f"{which[0].upper()}{which[1:]} {verb} merged into {lead_id}: there is nothing to undo.")
+        why = f"it was merged into {into}, which has to be a lead again first" if into else "there is nothing to undo"
+        super().__init__(f"{which[0].upper()}{which[1:]} {verb} merged into {lead_id}: {why}.")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -178,7 +179,8 @@ async def unmerge(tx: Tx, lead_id: UUID, other_id: UUID | None, *, actor: str, v
     # looked for again under the lock: somebody may have undone it meanwhile
     merge = None if merge is None else await merges.find(tx, lead_id, merge.loser_id)
     if merge is None:
-        raise NotMerged(lead_id, other_id)
+        named = await leads.get(tx, other_id) if other_id else None
+        raise NotMerged(lead_id, other_id, named.merged_into if named else None)
     buried = stored[merge.loser_id].lead
     known = {c.id: c for c in await connections.every(tx, disconnected=True)}
     found = await links.of_leads(tx, [lead_id], {i: c.view for i, c in known.items()})

@@ -115,6 +115,41 @@ async def test_a_dismissed_pair_stays_dismissed_whatever_a_scan_finds(team: Clie
     assert [item["id"] for item in await _pairs(member, state="dismissed")] == [pair["id"]]
 
 
+async def test_a_dismissed_pair_stays_dismissed_where_one_of_them_is_part_of_another_lead(
+    member: httpx.AsyncClient,
+) -> None:
+    await _make(member, **ADA)
+    second = await _make(member, **ADA)
+    (pair,) = await _pairs(member)
+    await member.post(f"/api/leads/duplicates/{pair['id']}/dismiss")
+    third = await _make(member, email="ada@acme.test")
+
+    await member.post(f"/api/leads/{third}/merge", json={"other": second, "dry_run": False})
+    await member.post("/api/leads/duplicates/scan")
+
+    assert (await member.get(f"/api/leads/{third}")).json()["full_name"] == "Ada Lovelace"
+    assert await _pairs(member) == []
+
+
+async def test_of_merges_into_merged_leads_the_last_is_undone_first(member: httpx.AsyncClient) -> None:
+    one, two, three = [await _make(member, email=f"{name}@x.test") for name in "abc"]
+    for survivor, other in ((two, three), (one, two)):
+        await member.post(f"/api/leads/{survivor}/merge", json={"other": other, "dry_run": False})
+
+    hidden = await member.post(f"/api/leads/{two}/unmerge")
+    early = await member.post(f"/api/leads/{one}/unmerge", json={"other": three})
+    last = await member.post(f"/api/leads/{one}/unmerge", json={"other": two})
+    first = await member.post(f"/api/leads/{two}/unmerge", json={"other": three})
+
+    assert (hidden.status_code, hidden.headers["location"]) == (308, f"/api/leads/{one}/unmerge")
+    assert (early.status_code, early.json()["detail"]) == (
+        409, f"Lead {three} was not merged into {one}: it was merged into {two}, which has to be a lead again first.",
+    )  # fmt: skip
+    assert (last.status_code, first.status_code) == (200, 200)
+    emails = [(await member.get(f"/api/leads/{lead}")).json()["email"] for lead in (one, two, three)]
+    assert emails == ["a@x.test", "b@x.test", "c@x.test"]
+
+
 async def test_pairs_are_paged_and_belong_to_their_workspace(team: Clients, others: Clients) -> None:
     member, stranger = await team.of("member", "noor@team.test"), await others.of("admin", "otto@other.test")
     for _ in range(3):
