@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import date, datetime
 from typing import Annotated, Any
 from urllib.parse import urlencode
@@ -96,22 +96,24 @@ def answered(
     request: Request,
     of: str,
     shape: type[BaseModel],
-    rows: Sequence[Mapping[str, Any]],
+    found: Sequence[Mapping[str, Any]],
     limit: int,
     *,
     by: Sequence[str] = ("id",),
-    items: Sequence[Any] | None = None,
+    show: Callable[[Any], Sequence[Any]] = lambda row: [dict(row)],
     **beside: Any,
 ) -> Response:
-    """Answers with a page of a list, and with the cursor after its last row where there may be more.
+    """Answers with a page of a list, and with the cursor after its last row if there are more.
 
     Args:
         of: names the list, as for `decode`; `by`: its keys, as columns of the rows.
-        items: what shows of the rows, if not they themselves; `beside`: what else the shape has.
+        found: its rows, one more than the page shows where there is one.
+        show: what shows of a row; `beside`: what else the shape has.
     """
-    following = encode(of, [rows[-1][name] for name in by]) if len(rows) == limit else None
-    shown = [dict(row) for row in rows] if items is None else items
-    content = shape.model_validate({"items": shown, "next_cursor": following, **beside})
+    rows = found[:limit]
+    following = encode(of, [rows[-1][name] for name in by]) if len(found) > limit else None
+    items = [item for row in rows for item in show(row)]
+    content = shape.model_validate({"items": items, "next_cursor": following, **beside})
     return answer(content, headers=link(request, following))
 
 

@@ -298,10 +298,13 @@ async def test_history_activity_and_explain_tell_the_story(member: httpx.AsyncCl
 
     history = (await member.get(f"{path}/history?limit=3")).json()
     rest = (await member.get(f"{path}/history?limit=3&cursor={history['next_cursor']}")).json()
-    activity = (await member.get(f"{path}/activity")).json()
+    whole = await member.get(f"{path}/history?limit=4")
+    activity = (await member.get(f"{path}/activity?limit=2")).json()
     explained = (await member.get(f"{path}/explain")).json()
 
     assert [c["version"] for c in history["items"] + rest["items"]] == [4, 3, 2, 1]
+    assert [page["next_cursor"] for page in (rest, whole.json(), activity)] == [None] * 3
+    assert "link" not in whole.headers
     assert rest["items"][-1]["actor"] == "noor@team.test"
     assert {a["kind"] for a in activity["items"]} == {"claimed_by", "note.added"}
     title = explained["fields"]["title"]

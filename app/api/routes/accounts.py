@@ -26,7 +26,7 @@ router = APIRouter(prefix="/api/admin/accounts", tags=["accounts"], route_class=
 async def page(request: Request, tx: Session, limit: paging.Limit = 50, cursor: paging.Cursor = None) -> Response:
     """Every account with the workspaces that use it, the oldest first; never a secret."""
     after = paging.decode_id("accounts", cursor)
-    rows = [row for row in await accounts.every(tx) if after is None or row["id"] > after][:limit]
+    rows = [row for row in await accounts.every(tx) if after is None or row["id"] > after]
     return paging.answered(request, "accounts", Accounts, rows, limit)
 
 

@@ -36,5 +36,5 @@ async def page(
     """
     name = f"audit {since} {until}"
     before: Any = paging.decode(name, cursor, paging.BY_TIME)
-    rows = await audits.page(tx, limit, before, since=since, until=until)
+    rows = await audits.page(tx, limit + 1, before, since=since, until=until)
     return paging.answered(request, name, Audit, rows, limit, by=("at", "id"))

@@ -36,9 +36,8 @@ async def every(request: Request, tx: Session, limit: paging.Limit = 50, cursor:
     A lead counts in every campaign it is in, under the one delivery status it has.
     """
     after: Any = paging.decode(_LIST, cursor, [str, UUID])
-    rows = await campaigns.page(tx, limit, after)
-    items = [_shown(row) for row in rows]
-    return paging.answered(request, _LIST, Campaigns, rows, limit, by=("name", "id"), items=items)
+    rows = await campaigns.page(tx, limit + 1, after)
+    return paging.answered(request, _LIST, Campaigns, rows, limit, by=("name", "id"), show=lambda row: [_shown(row)])
 
 
 @router.get(

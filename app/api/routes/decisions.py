@@ -114,5 +114,5 @@ async def _judged(tx: Tx, item_id: UUID, *, version: int, approve: bool, actor: 
 async def _page(request: Request, tx: Tx, kind: str, state: str, limit: int, cursor: str | None) -> Response:
     name = f"{kind} {state}"
     after = paging.decode_id(name, cursor)
-    rows = await reviews.page(tx, [kind], STATES if state == "any" else [state], limit, after)
+    rows = await reviews.page(tx, [kind], STATES if state == "any" else [state], limit + 1, after)
     return paging.answered(request, name, ReviewItems, rows, limit)

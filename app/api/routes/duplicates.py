@@ -38,8 +38,8 @@ async def page(
     """Pairs found when leads were added or renamed, and by scans: the score, what agrees, and both leads."""
     name = f"duplicates {state}"
     after = paging.decode_id(name, cursor)
-    rows = await stored.page(tx, STORED[state], limit, after)
-    return paging.answered(request, name, Duplicates, rows, limit, items=[Duplicate.of(row) for row in rows])
+    rows = await stored.page(tx, STORED[state], limit + 1, after)
+    return paging.answered(request, name, Duplicates, rows, limit, show=lambda row: [Duplicate.of(row)])
 
 
 @router.post(

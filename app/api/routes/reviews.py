@@ -41,10 +41,9 @@ async def page(
     name = f"reviews {kind} {state}"
     after = paging.decode_id(name, cursor)
     states = STATES if state == "any" else [state]
-    rows = await reviews.page(tx, reviews.KINDS if kind is None else [kind], states, limit, after)
+    rows = await reviews.page(tx, reviews.KINDS if kind is None else [kind], states, limit + 1, after)
     waiting = None if after else await reviews.count_open(tx)
-    items = [Review.of(row) for row in rows]
-    return paging.answered(request, name, Reviews, rows, limit, items=items, waiting=waiting)
+    return paging.answered(request, name, Reviews, rows, limit, show=lambda row: [Review.of(row)], waiting=waiting)
 
 
 @router.get(

@@ -31,7 +31,7 @@ async def page(
     """Runs, the newest first."""
     name = f"runs {connection}"
     before = paging.decode_id(name, cursor)
-    rows = await runs.recent(tx, limit, before, connection)
+    rows = await runs.recent(tx, limit + 1, before, connection)
     return paging.answered(request, name, Runs, rows, limit)
 
 

@@ -45,11 +45,11 @@ async def history(
     """
     name = f"history {lead_id}"
     before = paging.decode(name, cursor, [int, UUID])
-    rows = await lead_queries.history(tx, lead_id, limit, before)
+    rows = await lead_queries.history(tx, lead_id, limit + 1, before)
     if not rows and cursor is None:
         await present(tx, lead_id)
-    items = [_for_clients(row) if tx.tenant.role == "viewer" else dict(row) for row in rows]
-    return paging.answered(request, name, History, rows, limit, by=("version", "id"), items=items)
+    show = _changed if tx.tenant.role == "viewer" else dict
+    return paging.answered(request, name, History, rows, limit, by=("version", "id"), show=lambda row: [show(row)])
 
 
 @router.get(
@@ -72,12 +72,9 @@ async def activity(
     name = f"activity {lead_id}"
     await present(tx, lead_id)
     before = paging.decode(name, cursor, [datetime, UUID])
-    rows = await lead_queries.activities(tx, lead_id, limit, before)
-    items = [dict(row) for row in rows]
-    if tx.tenant.role == "viewer":
-        for item in items:
-            item["detail"].pop("error", None)
-    return paging.answered(request, name, Activities, rows, limit, by=("at", "id"), items=items)
+    rows = await lead_queries.activities(tx, lead_id, limit + 1, before)
+    show = _happened if tx.tenant.role == "viewer" else dict
+    return paging.answered(request, name, Activities, rows, limit, by=("at", "id"), show=lambda row: [show(row)])
 
 
 @router.get(
@@ -115,6 +112,12 @@ async def links(tx: Session, lead_id: UUID) -> Response:
     return answer(LeadLinks.model_validate({"items": await explaining.links_of(tx, lead_id)}))
 
 
-def _for_clients(row: Any) -> dict[str, Any]:
+def _changed(row: Any) -> dict[str, Any]:
+    """What clients are told of a change."""
     changes = {name: {key: change[key] for key in change if key in _TAKEN} for name, change in row["changes"].items()}
     return dict(row) | {"changes": changes, "refused": []}
+
+
+def _happened(row: Any) -> dict[str, Any]:
+    """What clients are told of an activity."""
+    return dict(row) | {"detail": {name: value for name, value in row["detail"].items() if name != "error"}}

@@ -22,8 +22,8 @@ _WAITING = (State.PENDING.value, State.INFLIGHT.value)
 async def pending(request: Request, tx: Session, limit: paging.Limit = 50, cursor: paging.Cursor = None) -> Response:
     """Links with something to write, with the fields, the attempts so far and the last error."""
     after = paging.decode_id("pending", cursor)
-    rows = await overview.pending(tx, limit, after)
-    return paging.answered(request, "pending", PendingPage, rows, limit, items=[_waiting(row) for row in rows])
+    rows = await overview.pending(tx, limit + 1, after)
+    return paging.answered(request, "pending", PendingPage, rows, limit, show=lambda row: [_waiting(row)])
 
 
 @router.get(
@@ -34,9 +34,8 @@ async def divergences(
 ) -> Response:
     """Fields that differ on purpose or because one side cannot hold the other's value, with the reason."""
     after = paging.decode_id("divergences", cursor)
-    rows = await overview.diverged(tx, limit, after)
-    items = [item for row in rows for item in _differing(row)]
-    return paging.answered(request, "divergences", Divergences, rows, limit, items=items)
+    rows = await overview.diverged(tx, limit + 1, after)
+    return paging.answered(request, "divergences", Divergences, rows, limit, show=_differing)
 
 
 def _waiting(row: Any) -> dict[str, Any]:

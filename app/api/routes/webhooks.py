@@ -103,7 +103,7 @@ async def page(
     chosen = Chosen(state=state, event_type=event_type, campaign=campaign, since=since, until=until)
     name = f"deliveries {chosen}"
     before: Any = paging.decode(name, cursor, paging.BY_TIME)
-    rows = await deliveries.page(tx, chosen, limit, before)
+    rows = await deliveries.page(tx, chosen, limit + 1, before)
     return paging.answered(request, name, Deliveries, rows, limit, by=("received_at", "id"))
 
 

@@ -40,7 +40,7 @@ async def create(runtime: Running, caller: Current, body: NewWorkspace) -> Respo
 async def page(request: Request, runtime: Running, limit: paging.Limit = 50, cursor: paging.Cursor = None) -> Response:
     """Every workspace, the oldest first."""
     after = paging.decode_id("workspaces", cursor)
-    chosen = [i for i in await workspaces.ids(runtime.db) if after is None or i > after][:limit]
+    chosen = [i for i in await workspaces.ids(runtime.db) if after is None or i > after][: limit + 1]
     rows = [row for i in chosen if (row := await workspaces.get(runtime.db, i)) is not None]
     return paging.answered(request, "workspaces", Workspaces, rows, limit)
 

@@ -8,7 +8,7 @@ from uuid import UUID
 
 from pydantic import Field
 
-from app.api.schemas.shape import Body, Shown, example
+from app.api.schemas.shape import Body, NextCursor, Shown, example
 
 _ID: Final = "01980a3c-5f6e-7c3a-9d55-0c8f4f2f6a10"
 _CAMPAIGN: Final = "4ea90000-0000-4000-8000-000000000002"
@@ -42,7 +42,7 @@ class Accounts(Shown):
 
     model_config = example(items=[Account.model_config["json_schema_extra"]["example"]], next_cursor=None)  # type: ignore[index]
     items: list[Account]
-    next_cursor: str | None
+    next_cursor: NextCursor
 
 
 class AccountCampaign(Shown):

@@ -8,7 +8,7 @@ from uuid import UUID
 
 from pydantic import AfterValidator, Field
 
-from app.api.schemas.shape import Body, Instant, Name, Shown, Whole, example
+from app.api.schemas.shape import Body, Instant, Name, NextCursor, Shown, Whole, example
 from app.domain.normalize import Unreadable
 from app.domain.normalize import email as canonical_email
 
@@ -123,7 +123,7 @@ class Workspaces(Shown):
 
     model_config = example(items=[Workspace.model_config["json_schema_extra"]["example"]], next_cursor=None)  # type: ignore[index]
     items: list[Workspace]
-    next_cursor: str | None
+    next_cursor: NextCursor
 
 
 class AuditEntry(Shown):
@@ -144,7 +144,7 @@ class Audit(Shown):
 
     model_config = example(items=[AuditEntry.model_config["json_schema_extra"]["example"]], next_cursor=None)  # type: ignore[index]
     items: list[AuditEntry]
-    next_cursor: str | None
+    next_cursor: NextCursor
 
 
 Reach = Literal["campaign", "workspace"]

@@ -8,7 +8,7 @@ from uuid import UUID
 
 from pydantic import Field
 
-from app.api.schemas.shape import Body, Shown, Whole, example
+from app.api.schemas.shape import Body, NextCursor, Shown, Whole, example
 
 _ID: Final = "01980a3c-5f6e-7c3a-9d55-0c8f4f2f6a10"
 _AT: Final = "2026-03-02T09:15:00Z"
@@ -54,7 +54,7 @@ class Campaigns(Shown):
 
     model_config = example(items=[CAMPAIGN], next_cursor=None)
     items: list[Campaign]
-    next_cursor: str | None
+    next_cursor: NextCursor
 
 
 class Sums(Shown):

@@ -8,7 +8,7 @@ from uuid import UUID
 
 from pydantic import Field
 
-from app.api.schemas.shape import Body, Flag, Shown, example
+from app.api.schemas.shape import Body, Flag, NextCursor, Shown, example
 from app.domain.policy import FIELDS
 from app.domain.survivorship import choosable
 
@@ -81,7 +81,7 @@ class Duplicates(Shown):
 
     model_config = example(items=[PAIR], next_cursor=None)
     items: list[Duplicate]
-    next_cursor: str | None
+    next_cursor: NextCursor
 
 
 class Scan(Shown):

@@ -8,7 +8,7 @@ from uuid import UUID
 
 from pydantic import BaseModel, ConfigDict, Field, WithJsonSchema, create_model
 
-from app.api.schemas.shape import Body, Name, Shown, example
+from app.api.schemas.shape import Body, Name, NextCursor, Shown, example
 from app.domain import policy
 from app.domain.ladder import STATUS_LADDER
 from app.domain.normalize import SAYS_SOMETHING
@@ -148,7 +148,7 @@ class LeadPage(Shown):
 
     model_config = example(items=[EXAMPLE], next_cursor=None, prev_cursor=None, count=None)
     items: list[LeadRow]
-    next_cursor: str | None = Field(description="Send it as `cursor` for the next page; null on the last one.")
+    next_cursor: NextCursor
     prev_cursor: str | None = Field(description="Send it as `cursor` for the page before; null on the first one.")
     count: int | None = Field(
         description="How many there are in all, with `count=exact`; with `count=capped` 1,000 means that many or more."

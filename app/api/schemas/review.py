@@ -7,7 +7,7 @@ from typing import Any, Final
 
 from pydantic import Field
 
-from app.api.schemas.shape import Shown, example
+from app.api.schemas.shape import NextCursor, Shown, example
 from app.api.schemas.sync import ITEM, ReviewItem
 from app.sync.decide import is_notice
 
@@ -47,7 +47,7 @@ class Reviews(Shown):
     model_config = example(items=[REVIEW], waiting={"conflict": 1}, next_cursor=None)
     items: list[Review]
     waiting: dict[str, int] | None = Field(description="How many are open, by kind; on the first page only.")
-    next_cursor: str | None
+    next_cursor: NextCursor
 
 
 def _actions(row: Any) -> Iterator[dict[str, Any]]:

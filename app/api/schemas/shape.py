@@ -29,6 +29,10 @@ class Shown(BaseModel):
         return cls.model_validate(dict(row))
 
 
+#: How a page of a list says where the next one begins.
+NextCursor = Annotated[str | None, Field(description="Send it as `cursor` for the next page; null on the last one.")]
+
+
 def example(**content: Any) -> ConfigDict:
     """Declares the example of a shape."""
     return ConfigDict(json_schema_extra={"example": content})

@@ -9,7 +9,7 @@ from uuid import UUID
 from pydantic import Field
 
 from app.api.schemas.outreach import REQUEST, OutreachRequest
-from app.api.schemas.shape import Shown, example
+from app.api.schemas.shape import NextCursor, Shown, example
 
 _ID: Final = "01980a3c-5f6e-7c3a-9d55-0c8f4f2f6a10"
 _AT: Final = "2026-03-02T09:15:00.000Z"
@@ -43,7 +43,7 @@ class History(Shown):
         next_cursor=None,
     )  # fmt: skip
     items: list[Change]
-    next_cursor: str | None
+    next_cursor: NextCursor
 
 
 class Activity(Shown):
@@ -66,7 +66,7 @@ class Activities(Shown):
         next_cursor=None,
     )
     items: list[Activity]
-    next_cursor: str | None
+    next_cursor: NextCursor
 
 
 class FieldLink(Shown):

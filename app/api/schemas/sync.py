@@ -8,7 +8,7 @@ from uuid import UUID
 
 from pydantic import Field
 
-from app.api.schemas.shape import Body, Flag, Shown, Whole, example
+from app.api.schemas.shape import Body, Flag, NextCursor, Shown, Whole, example
 
 _ID: Final = "01980a3c-5f6e-7c3a-9d55-0c8f4f2f6a10"
 _AT: Final = "2026-03-02T09:15:00Z"
@@ -54,7 +54,7 @@ class Runs(Shown):
 
     model_config = example(items=[RUN], next_cursor=None)
     items: list[Run]
-    next_cursor: str | None
+    next_cursor: NextCursor
 
 
 class SyncRequest(Body):
@@ -188,7 +188,7 @@ class PendingPage(Shown):
         next_cursor=None,
     )  # fmt: skip
     items: list[PendingLink]
-    next_cursor: str | None
+    next_cursor: NextCursor
 
 
 class Divergence(Shown):
@@ -216,7 +216,7 @@ class Divergences(Shown):
         next_cursor=None,
     )  # fmt: skip
     items: list[Divergence]
-    next_cursor: str | None
+    next_cursor: NextCursor
 
 
 ITEM: Final[dict[str, Any]] = {
@@ -251,7 +251,7 @@ class ReviewItems(Shown):
 
     model_config = example(items=[ITEM], next_cursor=None)
     items: list[ReviewItem]
-    next_cursor: str | None
+    next_cursor: NextCursor
 
 
 class Resolution(Body):

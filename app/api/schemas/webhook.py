@@ -8,7 +8,7 @@ from uuid import UUID
 
 from pydantic import Field
 
-from app.api.schemas.shape import Shown, example
+from app.api.schemas.shape import NextCursor, Shown, example
 
 _ID: Final = "01980a3c-5f6e-7c3a-9d55-0c8f4f2f6a10"
 _AT: Final = "2026-03-02T09:15:00Z"
@@ -79,7 +79,7 @@ class Deliveries(Shown):
 
     model_config = example(items=[_DELIVERY], next_cursor=None)
     items: list[Delivery]
-    next_cursor: str | None
+    next_cursor: NextCursor
 
 
 class WholeDelivery(Delivery):
