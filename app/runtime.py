@@ -19,14 +19,14 @@ from app.db.session import Database, Probe, Tenant, Tx
 from app.domain import instantly as instantly_words
 from app.domain import mapping, normalize
 from app.domain.mapping import CRM_ID, MODIFIED, MappingTable
-from app.providers.airtable import Airtable
+from app.providers.airtable.table import Airtable
 from app.providers.base import Clock, Column, Limiter, Provider, Record, Refused
-from app.providers.instantly import Instantly
-from app.providers.instantly_campaigns import InstantlyCampaigns
-from app.providers.instantly_funnel import PACING
-from app.providers.instantly_hooks import InstantlyHooks
-from app.providers.instantly_mail import InstantlyMails
-from app.providers.instantly_rows import InstantlyRows
+from app.providers.instantly.campaigns import InstantlyCampaigns
+from app.providers.instantly.funnel import PACING
+from app.providers.instantly.hooks import InstantlyHooks
+from app.providers.instantly.leads import Instantly
+from app.providers.instantly.mails import InstantlyMails
+from app.providers.instantly.rows import InstantlyRows
 from app.providers.outreach import RemoteCampaign
 from app.settings import Settings
 from app.sync.job import Adapter, Suppressed

@@ -1,1 +1,4 @@
-"""The providers: the only package that speaks HTTP outwards. The rest of the product knows `base`, not the vendors."""
+"""The providers, each behind the Protocols of `base` and `outreach`: the only package that speaks HTTP outwards.
+
+Every call passes the funnel of `http` once; `answers` reads what came back.
+"""

@@ -12,7 +12,7 @@ import pytest
 import respx
 
 from app.lab.transport import InProcess
-from app.providers.airtable import Airtable, quoted
+from app.providers.airtable.table import Airtable, quoted
 from app.providers.base import (
     CursorExpired,
     Guard,

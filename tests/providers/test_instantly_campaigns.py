@@ -12,8 +12,8 @@ import respx
 
 from app.lab.transport import InProcess
 from app.providers.base import Refused, Unavailable
-from app.providers.instantly import Instantly
-from app.providers.instantly_campaigns import InstantlyCampaigns
+from app.providers.instantly.campaigns import InstantlyCampaigns
+from app.providers.instantly.leads import Instantly
 from app.providers.outreach import CampaignSource, RemoteCampaign
 from app.sandbox.instantly import InstantlySandbox
 

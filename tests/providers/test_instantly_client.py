@@ -13,7 +13,7 @@ import respx
 
 from app.lab.transport import InProcess
 from app.providers.base import CursorExpired, Guard, ProviderError, Record, Refused, Rejected, Unavailable, Write
-from app.providers.instantly import Instantly
+from app.providers.instantly.leads import Instantly
 from app.sandbox.instantly import InstantlySandbox
 
 from .conftest import FakeClock, FakeLimiter

@@ -23,11 +23,11 @@ import pytest
 import app.providers
 from app.lab.transport import InProcess
 from app.providers.base import Guard
-from app.providers.instantly import Instantly
-from app.providers.instantly_campaigns import InstantlyCampaigns
-from app.providers.instantly_hooks import InstantlyHooks
-from app.providers.instantly_mail import InstantlyMails
-from app.providers.instantly_rows import InstantlyRows
+from app.providers.instantly.campaigns import InstantlyCampaigns
+from app.providers.instantly.hooks import InstantlyHooks
+from app.providers.instantly.leads import Instantly
+from app.providers.instantly.mails import InstantlyMails
+from app.providers.instantly.rows import InstantlyRows
 from app.sandbox.instantly import InstantlySandbox
 from app.sandbox.instantly.day import live_a_day
 from tests.project.conftest import ROOT
@@ -246,7 +246,7 @@ async def test_everything_our_clients_can_be_asked_is_held_against_the_document(
     """A method that is not in `use_our_clients` would go unchecked."""
     await use_our_clients(spoken, limiter, rng, guard)
 
-    names = [module.name for module in pkgutil.iter_modules(app.providers.__path__, "app.providers.")]
+    names = [module.name for module in pkgutil.walk_packages(app.providers.__path__, "app.providers.")]
     modules = [importlib.import_module(name) for name in names if ".instantly" in name]
     methods = {
         f"{kind.__name__}.{name}"

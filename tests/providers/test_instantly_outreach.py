@@ -13,10 +13,10 @@ import respx
 
 from app.providers.base import Guard, RateLimited, Record, Refused, Rejected, Resource, Uncertain
 from app.providers.http import Funnel
-from app.providers.instantly_funnel import instantly_funnel
-from app.providers.instantly_hooks import InstantlyHooks
-from app.providers.instantly_mail import InstantlyMails
-from app.providers.instantly_rows import InstantlyRows
+from app.providers.instantly.funnel import instantly_funnel
+from app.providers.instantly.hooks import InstantlyHooks
+from app.providers.instantly.mails import InstantlyMails
+from app.providers.instantly.rows import InstantlyRows
 from app.providers.outreach import Hook
 
 from .conftest import FakeClock, FakeLimiter

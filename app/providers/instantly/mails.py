@@ -17,7 +17,7 @@ from app.domain.values import JSON
 from app.providers.answers import as_instant, identified, parse_instant
 from app.providers.base import Resource
 from app.providers.http import Funnel
-from app.providers.instantly_funnel import PAGE_SIZE, following, resource
+from app.providers.instantly.funnel import PAGE_SIZE, following, resource
 from app.providers.outreach import MailPage, MailSource
 
 #: Seconds between two calls: 3 would be the twenty a minute, which other tools use as well; 3.1 was seen to be refused.

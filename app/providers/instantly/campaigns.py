@@ -15,8 +15,8 @@ from typing import Final
 
 from app.providers.base import JSON, Clock, Cursor
 from app.providers.http import BARE
-from app.providers.instantly import Instantly
-from app.providers.instantly_funnel import PACING
+from app.providers.instantly.funnel import PACING
+from app.providers.instantly.leads import Instantly
 from app.providers.outreach import Day, RemoteCampaign
 
 #: Instantly's name of a total -> ours. Those of single steps and of money are left out.

@@ -18,7 +18,7 @@ from urllib.parse import quote
 
 import httpx
 
-from app.providers.airtable_words import column_of, explain
+from app.providers.airtable.words import column_of, explain
 from app.providers.answers import Answer, identified, parse_instant
 from app.providers.base import (
     JSON,

@@ -16,7 +16,7 @@ from app.domain.values import JSON
 from app.providers.answers import identified, parse_instant, parse_json
 from app.providers.base import Guard, Rejected
 from app.providers.http import Funnel
-from app.providers.instantly_funnel import PAGE_SIZE, following
+from app.providers.instantly.funnel import PAGE_SIZE, following
 from app.providers.outreach import Hook, HookSource, Logged, LogPage
 
 #: Below the address of this service: where Instantly delivers, and what comes before the campaign there.

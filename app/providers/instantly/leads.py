@@ -32,8 +32,8 @@ from app.providers.base import (
     Write,
 )
 from app.providers.http import OnCall
-from app.providers.instantly_funnel import API_URL, FULL_PAGES, PACING, PAGE_SIZE, fitting, following, instantly_funnel
-from app.providers.instantly_rows import InstantlyRows
+from app.providers.instantly.funnel import API_URL, FULL_PAGES, PACING, PAGE_SIZE, fitting, following, instantly_funnel
+from app.providers.instantly.rows import InstantlyRows
 
 #: Characters of an e-mail address: 64 before the @, 255 after it.
 LONGEST_ADDRESS: Final = 320

@@ -1,0 +1,1 @@
+"""Instantly: one `funnel`, and what is asked through it: `leads`, `rows`, `campaigns`, `hooks`, `mails`."""
