@@ -33,8 +33,9 @@ from app.providers.base import ProviderError, RateLimited, Refused, Rejected
 from app.sync.adjust import WrongState
 from app.sync.ask import NoSuchConnection, NotActive, NothingToSync
 from app.sync.breakers import NotInQuarantine
+from app.sync.canonical import InvalidFields
 from app.sync.decide import MovedOn, NeedsDecision, NotAConflict
-from app.sync.edit import AlreadyClaimed, Gone, InvalidFields, Merged, NotClaimed, NotFound, NotOneself, StaleVersion
+from app.sync.edit import AlreadyClaimed, Gone, Merged, NotClaimed, NotFound, NotOneself, StaleVersion
 from app.sync.merge import NotMerged
 from app.sync.past import NotYetPast, NotYetThere
 from app.sync.plans import NoPlan, PlanChanged

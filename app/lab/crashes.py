@@ -22,6 +22,7 @@ from app.lab import agreement
 from app.lab.sandboxes import PEOPLE
 from app.lab.simulated import Crash, Simulated, simulated
 from app.sync import edit, hooks, write_back
+from app.sync.canonical import canonical
 from app.sync.job import STREAM
 
 #: What depends on when something happened, or on ids, and so differs from one telling to the next.
@@ -176,13 +177,13 @@ class _Story:
     async def _here(self, email: str, values: dict[str, Any], note: str | None = None) -> None:
         async with self.world.transaction() as tx:
             lead_id = await _lead(tx, email)
-            await edit.change(tx, lead_id, edit.canonical(values), actor="ann@team.test")
+            await edit.change(tx, lead_id, canonical(values), actor="ann@team.test")
             if note is not None:
                 await edit.add_note(tx, lead_id, note, actor="ann@team.test")
 
     async def _create(self, email: str) -> None:
         async with self.world.transaction() as tx:
-            await edit.create(tx, edit.canonical({"email": email, "full_name": "Made Here"}), actor="ann@team.test")
+            await edit.create(tx, canonical({"email": email, "full_name": "Made Here"}), actor="ann@team.test")
 
     async def _ask(self, email: str, kind: Any, interest: str | None = None) -> None:
         async with self.world.transaction() as tx:

@@ -10,7 +10,7 @@ Knows Protocols, no vendors. One way to read it:
   `erase_there` deletes records of erased people. `plans` shows all of this first.
 - Beside records: `hooks`, `mails` and `completeness` see to it that every event arrives, `inbox` applies what has
   arrived, `analytics` keeps what is counted.
-- People: `edit` and `bulk` change leads, which hold no more than `size` allows; `merge` and `duplicates` are about two
-  that are one, `decide` about what waits; `erase` forgets, `explain` and `past` tell. `connect`, `adjust` and `ask` are
-  about connections and their runs.
+- People: `edit` and `bulk` change leads, by `canonical` values and no more of them than `size` allows; `merge` and
+  `duplicates` are about two that are one, `decide` about what waits; `erase` forgets, `explain` and `past` tell.
+  `connect`, `adjust` and `ask` are about connections and their runs.
 """

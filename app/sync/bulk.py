@@ -24,17 +24,8 @@ from app.domain.policy import Source
 from app.domain.values import JSON
 from app.errors import LeadkeeperError
 from app.sync import duplicates, edit
-from app.sync.edit import (
-    AlreadyClaimed,
-    FieldProblem,
-    Gone,
-    InvalidFields,
-    Merged,
-    NotClaimed,
-    NotFound,
-    NotOneself,
-    StaleVersion,
-)
+from app.sync.canonical import FieldProblem, InvalidFields, canonical
+from app.sync.edit import AlreadyClaimed, Gone, Merged, NotClaimed, NotFound, NotOneself, StaleVersion
 
 _TRIES = 4
 
@@ -122,7 +113,7 @@ async def _named(tx: Tx, read: Sequence[Read]) -> set[UUID]:
 
 def _read(operation: Operation) -> Values:
     try:
-        values = edit.canonical(operation.fields)
+        values = canonical(operation.fields)
         if operation.op == "upsert" and not _address(values):
             raise InvalidFields([FieldProblem("email", "It takes the address of one person to find their lead by.")])
     except LeadkeeperError as exc:

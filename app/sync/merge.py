@@ -25,8 +25,9 @@ from app.domain.survivorship import Decision, Side
 from app.domain.values import JSON, instant
 from app.errors import LeadkeeperError
 from app.sync import place
+from app.sync.canonical import FieldProblem, InvalidFields
 from app.sync.duplicates import look_anew
-from app.sync.edit import FieldProblem, InvalidFields, present
+from app.sync.edit import present
 from app.sync.past import MERGED_FROM
 from app.sync.place import note_second
 

@@ -12,6 +12,7 @@ from app.db import migrate, tables, workspaces
 from app.db.ids import new_id
 from app.db.session import NOBODY, Database, Tenant
 from app.sync import edit
+from app.sync.canonical import canonical
 from tests.conftest import Urls
 
 
@@ -105,7 +106,7 @@ async def test_no_policy_lets_a_viewer_write_and_only_runs_let_a_cron(urls: Urls
 async def test_a_viewer_changes_no_table(db: Database) -> None:
     workspace = await workspaces.create(db)
     async with db.transaction(Tenant(workspace)) as tx:
-        lead = await edit.create(tx, edit.canonical({"email": "a@b.test", "notes": "Hello"}), actor="ann@team.test")
+        lead = await edit.create(tx, canonical({"email": "a@b.test", "notes": "Hello"}), actor="ann@team.test")
         await edit.change(tx, UUID(lead.id), {"email": "c@b.test", "status": "replied"}, actor="ann@team.test")
     for table in tables.metadata.tables.values():
         if table.name in tables.OPERATOR_TABLES:

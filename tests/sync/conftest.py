@@ -20,6 +20,7 @@ from app.lab.transport import InProcess
 from app.lab.world import Unlimited, World, in_process
 from app.sandbox.core import MovableClock
 from app.sync import edit
+from app.sync.canonical import canonical
 from app.vault import webhook_hash
 from tests.conftest import Urls
 
@@ -107,7 +108,7 @@ class Bench:
         """Edits a lead as REST does."""
         lead = await self.lead(email)
         async with self.world.runtime.db.transaction(self.world.tenant) as tx:
-            await edit.change(tx, UUID(lead.id), edit.canonical(values), actor="ann@team.test")
+            await edit.change(tx, UUID(lead.id), canonical(values), actor="ann@team.test")
 
     async def items(self, kind: str, *states: str) -> list[Any]:
         """Returns review items, the oldest first."""

@@ -11,7 +11,7 @@ from app.domain.mapping import MappingError
 from app.lab.sandboxes import KEY, TOKEN
 from app.providers.base import ProviderError
 from app.sandbox.airtable import FieldSpec, admin
-from app.sync import edit
+from app.sync.canonical import InvalidFields, canonical
 from tests.conftest import Urls, execute
 from tests.sync.conftest import Bench
 
@@ -148,8 +148,8 @@ async def test_rows_without_an_address_or_with_an_odd_one_are_kept(bench: Bench)
 async def test_a_note_of_two_megabytes_is_refused(bench: Bench) -> None:
     bench.row(full_name="Anna Berg", email="anna@berg.test")
     await bench.airtable()
-    with pytest.raises(edit.InvalidFields, match=r"2,097,152 characters"):
-        edit.canonical({"notes": "x" * 2 * 1024 * 1024})
+    with pytest.raises(InvalidFields, match=r"2,097,152 characters"):
+        canonical({"notes": "x" * 2 * 1024 * 1024})
 
 
 async def test_a_wrong_instantly_key_is_named(bench: Bench) -> None:

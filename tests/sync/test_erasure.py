@@ -17,6 +17,7 @@ from app.db.session import Database, Tenant
 from app.sync import edit, erase, inbox, merge, past, write_back
 from app.sync.bulk import Operation
 from app.sync.bulk import run as bulk
+from app.sync.canonical import canonical
 from tests.conftest import Urls
 from tests.sync.conftest import Bench
 
@@ -98,7 +99,7 @@ async def test_nothing_is_left_of_an_erased_lead_in_any_table(
     lead = await bench.lead("zebedee@quill.test")
     lead_id = UUID(lead.id)
     async with bench.world.runtime.db.transaction(bench.world.tenant) as tx:
-        values = edit.canonical({"email": "zebedee.q@quill.test", "custom": {"pet": "zebedee's cat"}})
+        values = canonical({"email": "zebedee.q@quill.test", "custom": {"pet": "zebedee's cat"}})
         await edit.change(tx, lead_id, values, actor="ann@team.test")
     await bench.settle()
     async with bench.world.runtime.db.transaction(bench.world.tenant) as tx:
@@ -201,7 +202,7 @@ async def test_a_sync_does_not_bring_an_erased_person_back_and_says_where_they_s
     assert await told(urls, "zebedee") == set()
 
     async with bench.world.runtime.db.transaction(bench.world.tenant) as tx:
-        again = await edit.create(tx, edit.canonical({"email": "zebedee@quill.test"}), actor="ann@team.test")
+        again = await edit.create(tx, canonical({"email": "zebedee@quill.test"}), actor="ann@team.test")
     await bench.sync(airtable, kind="full")
     assert (await bench.link(airtable, second)).lead_id == UUID(again.id)
 

@@ -15,7 +15,7 @@ from app.api.schemas.bulk import Bulk, BulkOperation, BulkOutcomes
 from app.api.strict import StrictRoute
 from app.sync import bulk
 from app.sync.bulk import Operation, Outcome
-from app.sync.edit import InvalidFields
+from app.sync.canonical import InvalidFields
 
 router = APIRouter(prefix="/api/leads", tags=["leads"], route_class=StrictRoute)
 _OPERATION: Final[TypeAdapter[Any]] = TypeAdapter(BulkOperation)

@@ -19,6 +19,7 @@ from app.api.strict import StrictRoute
 from app.db import lead_list, lead_queries
 from app.db.session import Tx
 from app.sync import edit, erase, past
+from app.sync.canonical import canonical
 from app.sync.edit import Gone, Merged, NotFound
 
 router = APIRouter(prefix="/api/leads", tags=["leads"], route_class=StrictRoute)
@@ -45,7 +46,7 @@ async def create(tx: Session, caller: Current, once: Once, body: LeadFields) -> 
     """Adds a lead. Another lead with the same e-mail address or LinkedIn page is a 409 that names it."""
 
     async def work() -> Response:
-        values = edit.canonical(body.given())
+        values = canonical(body.given())
         lead = await edit.create(tx, values, actor=caller.name, claims=claims(caller))
         return await shown(tx, UUID(lead.id), status=201, located=True)
 
@@ -141,7 +142,7 @@ async def replace(tx: Session, caller: Current, version: IfMatch, lead_id: UUID,
     """Sets every writable field; those left out become empty. Notes, status, campaigns, metadata, custom and who
     claims it stay.
     """
-    values = edit.canonical(body.given())
+    values = canonical(body.given())
     await edit.change(tx, lead_id, values, actor=caller.name, version=version, replace=True, claims=claims(caller))
     return await shown(tx, lead_id)
 
@@ -159,7 +160,7 @@ async def change(tx: Session, caller: Current, version: IfMatch, lead_id: UUID, 
 
     Who claims it moves as by claiming and letting go: members only for themselves.
     """
-    values = edit.canonical(body.given())
+    values = canonical(body.given())
     await edit.change(tx, lead_id, values, actor=caller.name, version=version, claims=claims(caller))
     return await shown(tx, lead_id)
 

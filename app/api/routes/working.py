@@ -20,6 +20,7 @@ from app.api.strict import StrictRoute
 from app.db import lead_queries, requests
 from app.db.session import Tx
 from app.sync import edit, write_back
+from app.sync.canonical import canonical
 
 router = APIRouter(prefix="/api/leads/{lead_id}", tags=["working a lead"], route_class=StrictRoute)
 
@@ -180,7 +181,7 @@ def _claimant(caller: Caller, named: str | None) -> str:
             errors = [at("claimed_by", "This key acts for nobody: name the person's e-mail address.")]
             raise Problem(422, "Nobody is named who claims this lead.", errors)
         return caller.acts_for
-    by = str(edit.canonical({"claimed_by": named})["claimed_by"])
+    by = str(canonical({"claimed_by": named})["claimed_by"])
     if caller.role not in ADMINS and by != caller.acts_for:
         raise edit.NotOneself
     return by

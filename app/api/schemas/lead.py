@@ -12,7 +12,7 @@ from app.api.schemas.shape import Body, Name, NextCursor, Shown, example
 from app.domain import policy
 from app.domain.ladder import STATUS_LADDER
 from app.domain.normalize import SAYS_SOMETHING
-from app.sync.edit import AMOUNT_LIMIT, KEY_LIMIT, NOTE_LIMIT
+from app.sync.canonical import AMOUNT_LIMIT, KEY_LIMIT, NOTE_LIMIT
 
 _TEXT: Final = {"type": "string", "maxLength": 10_000}
 _SCHEMAS: Final[dict[str, dict[str, Any]]] = {

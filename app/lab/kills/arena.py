@@ -25,6 +25,7 @@ from app.runtime import opened
 from app.sandbox.core import MovableClock
 from app.settings import Settings
 from app.sync import edit
+from app.sync.canonical import canonical
 
 SECRET = "a secret of the kills, not of anybody"  # noqa: S105 - encrypts the sandboxes' tokens
 #: Seconds: a lease in the tests, and how long anything may take before it counts as stuck.
@@ -122,7 +123,7 @@ class Arena:
         email = f"made{self._edits}@here.test"
 
         async def create(tx: Tx) -> None:
-            await edit.create(tx, edit.canonical({"email": email, "full_name": "Made Here"}), actor="ann@team.test")
+            await edit.create(tx, canonical({"email": email, "full_name": "Made Here"}), actor="ann@team.test")
 
         await self.world.ask(create)
         self.created.add(email)

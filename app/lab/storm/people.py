@@ -14,6 +14,7 @@ from app.lab.simulated import Simulated
 from app.lab.storm.oracle import ONLY_HERE, ONLY_THERE, Oracle, Outcome
 from app.sandbox.instantly.store import Refused
 from app.sync import edit
+from app.sync.canonical import canonical
 
 #: How many rows both sides edit far more often than the others.
 HOT = 8
@@ -200,7 +201,7 @@ class People:
                 value = None
 
         async def work(tx: Tx) -> None:
-            await edit.change(tx, lead_id, edit.canonical({name: value}), actor="ann@team.test")
+            await edit.change(tx, lead_id, canonical({name: value}), actor="ann@team.test")
 
         if await self._here(work) and name in ONLY_HERE:
             self.oracle.here[lead_id, name] = value
@@ -259,7 +260,7 @@ class People:
         email = f"{word}@here.test"
 
         async def work(tx: Tx) -> None:
-            await edit.create(tx, edit.canonical({"email": email, "full_name": f"New {word}"}), actor="ann@team.test")
+            await edit.create(tx, canonical({"email": email, "full_name": f"New {word}"}), actor="ann@team.test")
 
         await self._here(work)
         self.outcome.note(f"here new {email}")
