@@ -6,7 +6,7 @@ from typing import Annotated, Any
 
 import typer
 
-from app.cli import provider
+from app.cli.account import Account, connect
 from app.cli.console import (
     ACTOR,
     AsJson,
@@ -71,7 +71,7 @@ def airtable(
     in_workspace: InWorkspace = None,
 ) -> None:
     """Connect an Airtable table, both ways."""
-    account = provider.Account(
+    account = Account(
         kind="airtable",
         name=name,
         config={"base_id": base, "table_id": table},
@@ -90,7 +90,7 @@ def instantly(
     in_workspace: InWorkspace = None,
 ) -> None:
     """Connect an Instantly workspace; its leads are read, and changed only where somebody asks for it."""
-    account = provider.Account(
+    account = Account(
         kind="instantly",
         name=name,
         config={"campaign_ids": campaign or None},
@@ -100,10 +100,10 @@ def instantly(
     out.print(run(_add(load("WARNING"), in_workspace, account)), markup=False, soft_wrap=True)
 
 
-async def _add(settings: Settings, in_workspace: str | None, account: provider.Account) -> str:
+async def _add(settings: Settings, in_workspace: str | None, account: Account) -> str:
     async with runtime(settings) as open_runtime:
         tenant = Tenant(await workspace(open_runtime.db, in_workspace), "operator")
-        await provider.connect(open_runtime, tenant, account, actor=ACTOR)
+        await connect(open_runtime, tenant, account, actor=ACTOR)
     return (
         f"{account.name} is connected. Its first sync reads everything and applies nothing: run `leadkeeper sync`, "
         f"look at it with `leadkeeper sync --plan`, then `leadkeeper connections approve {account.name!r}`."

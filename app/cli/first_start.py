@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import structlog
 
+from app.cli.account import Account, connect
 from app.cli.console import names
 from app.cli.keeping import FIRST
-from app.cli.provider import Account, connect
 from app.db import connections, workspaces
 from app.db.session import Tenant
 from app.errors import LeadkeeperError

@@ -10,18 +10,16 @@ from fastapi import APIRouter, Query, Request
 from starlette.responses import Response
 
 from app.api import paging
-from app.api.deps import READ, Session
+from app.api.deps import READ, Session, known
 from app.api.describe import refuses
 from app.api.errors import Problem
 from app.api.schemas.campaign import NOTE, Campaign, CampaignAnalytics, Campaigns
 from app.api.schemas.shape import QueryDay, answer
 from app.api.strict import StrictRoute
 from app.db import campaigns
-from app.db.session import Tx
 from app.domain.counts import DAY_SUMS
 from app.domain.instantly import CAMPAIGN_STATUS
 from app.domain.ladder import DELIVERY_LADDER
-from app.sync.write_back import NoSuchCampaign
 
 router = APIRouter(prefix="/api/campaigns", tags=["campaigns"], route_class=StrictRoute, dependencies=[READ])
 #: Days one answer may hold, and how many it holds where nothing else is asked for.
@@ -49,7 +47,7 @@ async def every(request: Request, tx: Session, limit: paging.Limit = 50, cursor:
 )
 async def read(tx: Session, campaign_id: UUID) -> Response:
     """One campaign with its leads by delivery status."""
-    return answer(Campaign.model_validate(_shown(await _known(tx, campaign_id))))
+    return answer(Campaign.model_validate(_shown(known(await campaigns.get(tx, campaign_id), "campaign", campaign_id))))
 
 
 @router.get(
@@ -80,7 +78,7 @@ async def analytics(
     if not 0 <= (until - since).days < MOST_DAYS:
         what = f"Choose days in their order, {MOST_DAYS} at most."
         raise Problem(422, "These days cannot be shown: see errors.", [{"parameter": "from", "detail": what}])
-    campaign = await _known(tx, campaign_id)
+    campaign = known(await campaigns.get(tx, campaign_id), "campaign", campaign_id)
     rows = [dict(row) for row in await campaigns.days(tx, campaign_id, since, until)]
     overview = await campaigns.overview(tx, campaign_id)
     found = {
@@ -96,13 +94,6 @@ async def analytics(
         "note": NOTE,
     }
     return answer(CampaignAnalytics.model_validate(found))
-
-
-async def _known(tx: Tx, campaign_id: UUID) -> Any:
-    row = await campaigns.get(tx, campaign_id)
-    if row is None:
-        raise NoSuchCampaign(f"There is no campaign {campaign_id} in this workspace.")
-    return row
 
 
 def _shown(row: Any) -> dict[str, Any]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
 from uuid import UUID
 
 from fastapi import APIRouter
@@ -11,6 +10,7 @@ from starlette.responses import Response
 from app.api import running
 from app.api.deps import ADMIN, Current, Once, Running, Session
 from app.api.describe import refuses
+from app.api.gate import Caller
 from app.api.schemas.connection import (
     Connection,
     Connections,
@@ -93,10 +93,10 @@ async def read(tx: Session, connection_id: UUID) -> Response:
 async def change(runtime: Running, caller: Current, connection_id: UUID, body: ConnectionSettings) -> Response:
     """Changes what is sent. A new mapping is checked at the provider, and everything is read again under it."""
     changes: dict[str, JSON] = body.model_dump(mode="json", exclude_unset=True)
-    stored, columns = await _looked_at(
-        runtime, caller.tenant, connection_id, {"mapping", "conflict_strategy"} & set(changes)
-    )
-    table = adjust.check(stored, changes, columns) if columns is not None else None
+    table = None
+    if {"mapping", "conflict_strategy"} & changes.keys():
+        stored, columns = await _looked_at(runtime, caller, connection_id)
+        table = adjust.check(stored, changes, columns)
     async with runtime.db.transaction(caller.tenant) as tx:
         await adjust.change(tx, await adjust.known(tx, connection_id), changes, table, actor=caller.name)
         return answer(await _shown(tx, await adjust.known(tx, connection_id)))
@@ -125,9 +125,9 @@ async def delete(tx: Session, caller: Current, connection_id: UUID) -> Response:
 async def test(runtime: Running, caller: Current, connection_id: UUID) -> Response:
     """Asks the provider, and says in one sentence what works or what is missing."""
     try:
-        stored, columns = await _looked_at(runtime, caller.tenant, connection_id, {"test"})
+        stored, columns = await _looked_at(runtime, caller, connection_id)
         async with runtime.db.transaction(caller.tenant) as tx:
-            return answer(Tested(ok=True, message=await adjust.verdict(tx, stored, columns or [])))
+            return answer(Tested(ok=True, message=await adjust.verdict(tx, stored, columns)))
     except (ProviderError, MappingError) as exc:
         return answer(Tested(ok=False, message=str(exc)))
 
@@ -141,12 +141,8 @@ async def test(runtime: Running, caller: Current, connection_id: UUID) -> Respon
 )
 async def schema(runtime: Running, caller: Current, connection_id: UUID) -> Response:
     """The columns as the provider describes them now."""
-    _, columns = await _looked_at(runtime, caller.tenant, connection_id, {"schema"})
-    shown = [
-        {"id": c.id, "name": c.name, "type": c.type, "writable": c.writable, "options": c.options}
-        for c in columns or []
-    ]
-    return answer(RemoteColumns.model_validate({"columns": shown}))
+    _, columns = await _looked_at(runtime, caller, connection_id)
+    return answer(RemoteColumns.model_validate({"columns": columns}))
 
 
 @router.get(
@@ -204,7 +200,7 @@ async def resume(tx: Session, caller: Current, connection_id: UUID) -> Response:
     return answer(await _shown(tx, await adjust.known(tx, connection_id)))
 
 
-async def applied(runtime: Runtime, caller: Any, connection_id: UUID, digest: str) -> Response:
+async def applied(runtime: Runtime, caller: Caller, connection_id: UUID, digest: str) -> Response:
     """Applies a connection's plan and answers with the run that does it."""
     async with runtime.db.transaction(caller.tenant) as tx:
         stored = await adjust.known(tx, connection_id)
@@ -213,19 +209,15 @@ async def applied(runtime: Runtime, caller: Any, connection_id: UUID, digest: st
         return running.accepted(await runs.get(tx, run_id))
 
 
-async def _looked_at(
-    runtime: Runtime, tenant: Any, connection_id: UUID, wanted: set[str]
-) -> tuple[Stored, list[Column] | None]:
-    """Returns a connection and, where they are wanted, its columns; no transaction is open meanwhile."""
-    async with runtime.db.transaction(tenant) as tx:
+async def _looked_at(runtime: Runtime, caller: Caller, connection_id: UUID) -> tuple[Stored, list[Column]]:
+    """Returns a connection and its columns as the provider shows them; no transaction is open meanwhile."""
+    async with runtime.db.transaction(caller.tenant) as tx:
         stored = await adjust.known(tx, connection_id)
-    if not wanted:
-        return stored, None
-    async with runtime.adapter(runtime.db, tenant, stored) as adapter:
+    async with runtime.adapter(runtime.db, caller.tenant, stored) as adapter:
         return stored, await adapter.provider.schema()
 
 
-def _wanted(runtime: Runtime, body: Any) -> connect.Wanted:
+def _wanted(runtime: Runtime, body: NewConnection) -> connect.Wanted:
     secret, config = _secret(body), body.config.model_dump()
     rows = body.mapping if isinstance(body.mapping, str) else [m.model_dump(exclude_none=True) for m in body.mapping]
     return connect.Wanted(
@@ -242,7 +234,7 @@ def _wanted(runtime: Runtime, body: Any) -> connect.Wanted:
     )
 
 
-def _secret(body: Any) -> dict[str, str]:
+def _secret(body: NewConnection) -> dict[str, str]:
     fields = type(body.secret).model_fields
     return {name: value.get_secret_value() for name in fields if (value := getattr(body.secret, name)) is not None}
 

@@ -1,4 +1,4 @@
-"""Connecting an account, for the command line and for the first start."""
+"""An account at a provider, and connecting it: for the command line and for the first start."""
 
 from __future__ import annotations
 
