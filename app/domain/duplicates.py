@@ -8,7 +8,7 @@ square of the leads.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations
 from typing import Final, Literal, NamedTuple
@@ -192,18 +192,25 @@ def scan(people: Iterable[Person], among: Collection[str] | None = None) -> list
 
 
 def candidates(people: Iterable[Person], among: Collection[str] | None = None) -> Iterator[tuple[Person, Person]]:
-    """Yields each two leads that share a blocking key, once."""
-    blocks: defaultdict[str, list[int]] = defaultdict(list)
+    """Yields each two leads that share a blocking key, once; with `among`, only those with one of those ids."""
     every = list(people)
+    blocks: defaultdict[str, list[int]] = defaultdict(list)
+    if among is not None:
+        # the others share many a key with one another that is nobody's here
+        blocks.update((key, []) for one in every if one.id in among for key in one.keys)
     for number, one in enumerate(every):
-        for key in one.keys:
+        for key in one.keys if among is None else filter(blocks.__contains__, one.keys):
             blocks[key].append(number)
+    asked = {number for number, one in enumerate(every) if among is not None and one.id in among}
     seen: set[int] = set()
     for block in blocks.values():
         if 1 < len(block) <= LARGEST_BLOCK:
+            two = combinations(block, 2) if among is None else _with(asked, block)
             # one number per pair: a set of them is half the size, and twice as quick, as one of tuples
-            seen.update(a * len(every) + b for a, b in combinations(block, 2))
+            seen.update(a * len(every) + b for a, b in two)
     for code in seen:
-        a, b = every[code // len(every)], every[code % len(every)]
-        if among is None or a.id in among or b.id in among:
-            yield a, b
+        yield every[code // len(every)], every[code % len(every)]
+
+
+def _with(asked: Collection[int], block: Sequence[int]) -> Iterator[tuple[int, int]]:
+    return ((min(a, b), max(a, b)) for a in block if a in asked for b in block if a != b)

@@ -171,6 +171,17 @@ def test_of_a_text_in_place_of_a_name_only_its_beginning_is_compared() -> None:
     assert len(found.keys) == 3
 
 
+def test_a_part_of_a_set_is_paired_as_it_is_in_all_of_it() -> None:
+    people = [person(*lead) for lead in messy(3_000, seed=7).leads]
+    asked = {one.id for one in people[:300]}
+
+    every = {frozenset((a.id, b.id)) for a, b in candidates(people)}
+    found = [frozenset((a.id, b.id)) for a, b in candidates(people, asked)]
+
+    assert len(found) == len({*found})
+    assert {*found} == {pair for pair in every if pair & asked}
+
+
 def test_in_a_messy_set_nearly_all_are_found_and_hardly_anybody_else() -> None:
     made = messy(5_000, seed=11)
 
