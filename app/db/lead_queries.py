@@ -12,6 +12,8 @@ from uuid import UUID
 from app.db.session import Tx
 from app.domain import policy
 
+#: Bytes of JSON after which a page of a lead's history ends: a change may be twice as large as the lead.
+PAGE_BYTES: Final = 4_000_000
 _INSTANT: Final = 'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"'
 
 
@@ -63,11 +65,17 @@ async def as_json(tx: Tx, lead_id: UUID) -> Rendered | None:
 
 
 async def history(tx: Tx, lead_id: UUID, limit: int, before: tuple[int, UUID] | None = None) -> list[Any]:
-    """Returns what changed of a lead, the newest first; `before` is (version, id) of the last one shown."""
+    """Returns what changed of a lead, the newest first; `before` is (version, id) of the last one shown.
+
+    Each says how many bytes of JSON are `ahead` of it, and the first that has `PAGE_BYTES` or more ahead is the last.
+    """
     return await tx.all(
-        "SELECT id, version, source, actor, run_id, connection_id, changes, refused, at FROM lead_change"
+        "SELECT * FROM (SELECT p.*, sum(size) OVER w - size AS ahead, coalesce(lag(size) OVER w, 0) AS size_before"
+        " FROM (SELECT id, version, source, actor, run_id, connection_id, changes, refused, at,"
+        " octet_length(changes::text) + octet_length(refused::text) AS size FROM lead_change"
         " WHERE workspace_id = $1 AND lead_id = $2 AND ($4::bigint IS NULL OR (version, id) < ($4, $5::uuid))"
-        " ORDER BY version DESC, id DESC LIMIT $3",
+        " ORDER BY version DESC, id DESC LIMIT $3) p WINDOW w AS (ORDER BY version DESC, id DESC)) q"
+        f" WHERE ahead - size_before < {PAGE_BYTES} ORDER BY version DESC, id DESC",
         tx.workspace_id,
         lead_id,
         limit,
@@ -75,16 +83,19 @@ async def history(tx: Tx, lead_id: UUID, limit: int, before: tuple[int, UUID] | 
     )
 
 
-async def changes_after(tx: Tx, lead_id: UUID, at: datetime) -> list[Any]:
-    """Returns the changes of a lead later than an instant, the newest first.
+async def values_at(tx: Tx, lead_id: UUID, at: datetime) -> list[Any]:
+    """Returns of each field that changed later than an instant the first such change: its version and the old value.
 
     A change carries the time its transaction began, so one that waited for the lead may look older than the change
     before it: it is later all the same, because versions follow the lock.
     """
     return await tx.all(
-        "SELECT version, changes FROM lead_change WHERE workspace_id = $1 AND lead_id = $2 AND changes <> '{}'"
-        " AND version >= (SELECT min(version) FROM lead_change WHERE workspace_id = $1 AND lead_id = $2 AND at > $3"
-        " AND changes <> '{}') ORDER BY version DESC, id DESC",
+        # keys first: a lead may have changed often, and a change may be as large as the lead
+        "SELECT f.field, f.version, c.changes -> f.field -> 'old' AS old FROM (SELECT DISTINCT ON (k.field) k.field,"
+        " h.version, h.id FROM lead_change h, jsonb_object_keys(h.changes) AS k(field) WHERE h.workspace_id = $1"
+        " AND h.lead_id = $2 AND h.version >= (SELECT min(version) FROM lead_change WHERE workspace_id = $1"
+        " AND lead_id = $2 AND at > $3 AND changes <> '{}') ORDER BY k.field, h.version, h.id) f"
+        " JOIN lead_change c ON c.workspace_id = $1 AND c.id = f.id",
         tx.workspace_id,
         lead_id,
         at,

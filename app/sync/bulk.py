@@ -2,8 +2,8 @@
 
 Every lead that is named is locked first, in id order. Operations are then taken one after the other in memory, as if
 each had come alone; a lead that comes twice, or anything that must be read again, ends a set and begins the next one.
-An identity that somebody else takes meanwhile sends the whole of it back to the savepoint, where it is seen. A value
-that the database cannot hold is found by halving.
+An identity that somebody else takes meanwhile sends the whole of it back to the savepoint, where it is seen. One that
+is taken again and again, and a value that the database cannot hold, are found by halving.
 """
 
 from __future__ import annotations
@@ -74,7 +74,7 @@ async def run(tx: Tx, operations: Sequence[Operation], *, actor: str, claims: st
     by = _By(actor, claims)
     try:
         return await _set(tx, read, by)
-    except Unstorable:
+    except (Unstorable, IdentityTaken):
         # from here on halves are locked one after the other, so all of it is locked in order first
         await leads.lock(tx, await _named(tx, read))
         return await _halved(tx, read, by)
@@ -83,7 +83,7 @@ async def run(tx: Tx, operations: Sequence[Operation], *, actor: str, claims: st
 async def _halved(tx: Tx, read: Sequence[Read], by: _By) -> list[Outcome]:
     try:
         return await _set(tx, read, by)
-    except Unstorable as exc:
+    except (Unstorable, IdentityTaken) as exc:
         if len(read) == 1:
             return [Outcome(lead_id=read[0][0].lead_id, error=exc)]
         middle = len(read) // 2

@@ -49,10 +49,11 @@ async def as_of(tx: Tx, lead_id: UUID, at: datetime) -> dict[str, JSON]:
     if at < datetime.fromisoformat(shown["created_at"]):
         raise NotYetThere(lead_id, shown["created_at"])
     shown |= {"deleted": found.deleted, "merged_into": found.merged_into}
-    if later := await lead_queries.changes_after(tx, lead_id, at):
-        last, keys = await lead_queries.state_before(tx, lead_id, later[-1]["version"])
-        shown = rewind(shown, [row["changes"] for row in later], keys)
-        shown["version"] = later[-1]["version"] - 1
+    if old := await lead_queries.values_at(tx, lead_id, at):
+        first = min(row["version"] for row in old)
+        last, keys = await lead_queries.state_before(tx, lead_id, first)
+        shown = rewind(shown, [{row["field"]: {"old": row["old"]} for row in old}], keys)
+        shown["version"] = first - 1
         shown["updated_at"] = shown["created_at"] if last is None else instant(last)
     deleted, survivor, _ = shown.pop("deleted"), shown.pop("merged_into"), shown.pop(MERGED_FROM, None)
     if survivor:

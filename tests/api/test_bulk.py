@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import random
 from collections.abc import Callable
 from typing import Any
 
@@ -249,3 +250,18 @@ async def test_leads_that_come_twice_by_turns_lose_nothing(member: httpx.AsyncCl
         assert (await member.get(f"/api/leads/{item['id']}")).json()["custom"] == {"k": 1, "l": 1}
         told = (await member.get(f"/api/leads/{item['id']}/history")).json()["items"]
         assert [entry["version"] for entry in told] == list(range(item["version"], 0, -1))
+
+
+async def test_requests_that_race_for_the_same_addresses_are_refused_by_operation_at_most(
+    member: httpx.AsyncClient,
+) -> None:
+    emails = [f"{n}@x.test" for n in range(12)]
+
+    async def go(rng: random.Random) -> None:
+        for _ in range(3):
+            upserts = [{"op": "upsert", "lead": {"email": email}} for email in rng.sample(emails, len(emails))]
+            items = (await send(member, *upserts))["items"]
+            found = rng.sample(sorted({item["id"] for item in items if item["id"]}), 6)
+            await send(member, *({"op": "delete", "id": lead_id} for lead_id in found))
+
+    await asyncio.gather(*(go(random.Random(seed)) for seed in range(6)))

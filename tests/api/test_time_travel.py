@@ -173,3 +173,21 @@ async def test_the_activity_log_tells_everything_a_person_did_page_by_page(team:
         "note.revised", "restored", "status",
     ]  # fmt: skip
     assert [kind for kind, _ in kinds][:3] == ["restored", "deleted", "campaign.left"]
+
+
+async def test_the_history_of_a_large_lead_comes_in_pages_that_fit(member: httpx.AsyncClient) -> None:
+    path = (await member.post("/api/leads", json={"email": "a@x.test"})).headers["location"]
+    born = (await member.get(path)).json()["created_at"]
+    for n in range(8):
+        answer = await member.patch(path, json={"metadata": {"a": str(n) * 900_000}})
+        assert answer.status_code == 200
+    seen, sizes, cursor = [], [], "limit=200"
+    while cursor:
+        page = await member.get(f"{path}/history?{cursor}")
+        seen += [item["version"] for item in page.json()["items"]]
+        sizes.append(len(page.content))
+        cursor = page.json()["next_cursor"] and f"limit=200&cursor={page.json()['next_cursor']}"
+
+    assert seen == list(range(9, 0, -1))
+    assert max(sizes) < 7_000_000
+    assert (await member.get(f"{path}?as_of={born}")).json()["metadata"] == {}

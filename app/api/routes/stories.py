@@ -39,7 +39,8 @@ router = APIRouter(
 async def history(
     request: Request, tx: Session, lead_id: UUID, limit: paging.Limit = 50, cursor: paging.Cursor = None
 ) -> Response:
-    """Every change of the lead, the newest first, with its rule and what lost. A deleted lead's history stays.
+    """Every change of the lead, the newest first, with its rule and what lost. A deleted lead's history stays. A page
+    of large changes holds fewer than `limit`.
 
     Viewers are shown the values that were taken.
     """
@@ -48,6 +49,8 @@ async def history(
     rows = await lead_queries.history(tx, lead_id, limit + 1, before)
     if not rows and cursor is None:
         await present(tx, lead_id)
+    # a page of large changes is shorter
+    limit = min(limit, sum(row["ahead"] < lead_queries.PAGE_BYTES for row in rows))
     show = _changed if tx.tenant.role == "viewer" else dict
     return paging.answered(request, name, History, rows, limit, by=("version", "id"), show=lambda row: [show(row)])
 
