@@ -55,12 +55,12 @@ def fail(sentence: object, code: int = 1) -> NoReturn:
     raise typer.Exit(code)
 
 
-def run(work: Coroutine[Any, Any, T], *, serving: bool = False) -> T:
+def run(work: Coroutine[Any, Any, T]) -> T:
     """Runs one piece of work; an error we can explain becomes a sentence: exit code 2 for settings, 1 for the rest."""
     gc.freeze()
     gc.set_threshold(*COLLECT)
     try:
-        with asyncio.Runner(loop_factory=uvloop.new_event_loop if serving else None) as runner:
+        with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
             return runner.run(_in_order(work))
     except (SettingsError, checkup.Unusable) as exc:
         fail(exc, 2)

@@ -31,7 +31,7 @@ def serve(
     """Serve the API, and sync in the background."""
     settings = load()
     chosen = settings.port if port is None else port
-    run(_serve(settings, host or settings.host, chosen, scheduler=scheduler), serving=True)
+    run(_serve(settings, host or settings.host, chosen, scheduler=scheduler))
 
 
 async def _serve(settings: Settings, host: str, port: int, *, scheduler: bool) -> None:
@@ -67,7 +67,7 @@ async def _serve(settings: Settings, host: str, port: int, *, scheduler: bool) -
 
 def worker() -> None:
     """Sync in the background without serving the API."""
-    run(_work(load()), serving=True)
+    run(_work(load()))
 
 
 async def _work(settings: Settings) -> None:

@@ -153,12 +153,12 @@ async def save(tx: Tx, moves: Sequence[tuple[Lead, Lead]]) -> None:
         return
     changed = set().union(*(_changed(before, after) for before, after in moves))
     columns = [name for name in _WRITTEN if name in changed]
-    assigned = ", ".join(f"{name} = r.{name}" for name in columns)
     await tx.run(
-        f"UPDATE lead SET {assigned}, {NEXT} FROM jsonb_populate_recordset(NULL::lead, $1) AS r"
-        # said twice, because the planner takes the rows of a function for a hundred
-        " WHERE lead.workspace_id = $2 AND lead.id = r.id AND lead.id = ANY($4)",
-        [_row(lead, columns) for _, lead in moves],
+        # each lead looks its own row up, as in `links.save`
+        f"UPDATE lead SET ({', '.join(columns)}) = (SELECT {', '.join(f'r.{name}' for name in columns)}"
+        f" FROM jsonb_populate_record(NULL::lead, $1::jsonb -> lead.id::text) AS r), {NEXT}"
+        " WHERE workspace_id = $2 AND id = ANY($4)",
+        {lead.id: _row(lead, columns) for _, lead in moves},
         tx.workspace_id,
         tx.now,
         [UUID(lead.id) for _, lead in moves],

@@ -206,9 +206,9 @@ async def save(tx: Tx, links: Sequence[StoredLink], *, at_version: Mapping[UUID,
     """
     if not links:
         return
-    rows = [
-        {
-            "id": str(s.link.id), "lead_id": str(s.lead_id) if s.lead_id else None, "writing": s.link.writing,
+    rows = {
+        str(s.link.id): {
+            "lead_id": str(s.lead_id) if s.lead_id else None, "writing": s.link.writing,
             **_moved("remote", s.before.base_remote, s.link.base_remote),
             **_moved("local", s.before.base_local, s.link.base_local),
             "cells": {name: dump_cell(cell) for name, cell in s.link.cells.items()}, "counters": s.link.counters,
@@ -217,28 +217,27 @@ async def save(tx: Tx, links: Sequence[StoredLink], *, at_version: Mapping[UUID,
             "reconciled": at_version.get(s.lead_id, 0) if s.lead_id and s.connection_id == own else None,
         }
         for s in links
-    ]  # fmt: skip
+    }  # fmt: skip
     await tx.run(
+        # each link looks its own row up: joined, the rows would be gone through once per link while the table is young
         """
-        UPDATE link k SET lead_id = r.lead_id, writing = r.writing,
-            base_remote = CASE WHEN r.remote IS NULL THEN k.base_remote
-                ELSE (k.base_remote || r.remote) - r.remote_gone END,
-            base_local = CASE WHEN r.local IS NULL THEN k.base_local
-                ELSE (k.base_local || r.local) - r.local_gone END,
-            cells = r.cells, counters = r.counters, mapping_version = r.mapping_version,
-            reread = r.reread, push_due = r.push_due, error = r.error,
-            next_attempt_at = CASE WHEN r.push_due THEN k.next_attempt_at END,
-            attempts = CASE WHEN r.push_due THEN k.attempts ELSE 0 END,
-            dirty = k.dirty AND r.reconciled IS NULL, reconciled_version = coalesce(r.reconciled, k.reconciled_version)
-        FROM jsonb_to_recordset($2) AS r(id uuid, lead_id uuid, writing boolean, remote jsonb, remote_gone text[],
-            local jsonb, local_gone text[], cells jsonb, counters jsonb, mapping_version integer, reread boolean,
-            push_due boolean, error text, reconciled bigint)
-        -- said twice, because the planner knows nothing of the rows of a function, nor of a table that has just grown
-        WHERE k.workspace_id = $1 AND k.id = r.id AND k.id = ANY($3)
+        UPDATE link k SET (lead_id, writing, base_remote, base_local, cells, counters, mapping_version, reread,
+            push_due, error, next_attempt_at, attempts, dirty, reconciled_version) = (
+            SELECT r.lead_id, r.writing,
+                CASE WHEN r.remote IS NULL THEN k.base_remote ELSE (k.base_remote || r.remote) - r.remote_gone END,
+                CASE WHEN r.local IS NULL THEN k.base_local ELSE (k.base_local || r.local) - r.local_gone END,
+                r.cells, r.counters, r.mapping_version, r.reread,
+                r.push_due, r.error, CASE WHEN r.push_due THEN k.next_attempt_at END,
+                CASE WHEN r.push_due THEN k.attempts ELSE 0 END,
+                k.dirty AND r.reconciled IS NULL, coalesce(r.reconciled, k.reconciled_version)
+            FROM jsonb_to_record($2::jsonb -> k.id::text) AS r(lead_id uuid, writing boolean, remote jsonb,
+                remote_gone text[], local jsonb, local_gone text[], cells jsonb, counters jsonb,
+                mapping_version integer, reread boolean, push_due boolean, error text, reconciled bigint))
+        WHERE k.workspace_id = $1 AND k.id = ANY($3)
         """,
         tx.workspace_id,
         rows,
-        [UUID(s.link.id) for s in links],
+        [UUID(link_id) for link_id in rows],
     )
 
 
