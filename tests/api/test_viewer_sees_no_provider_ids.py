@@ -74,7 +74,7 @@ async def service(bench: Bench) -> AsyncIterator[Service]:
     await _answers(bench, second, other.id, f"p1@{OTHER}.test")
     await bench.patch("p2@first.test", title="Hoofd inkoop", notes="Called.")
     for world in (first, second):
-        async with world.runtime.db.transaction(world.tenant) as tx:
+        async with world.transaction() as tx:
             await tx.run("UPDATE connection SET next_run_at = $2 WHERE workspace_id = $1", tx.workspace_id, tx.now)
     await bench.settle()
     app = create_app(runtime=first.runtime)
@@ -132,7 +132,7 @@ async def _answers(bench: Bench, world: World, campaign: str, email: str) -> Non
 
 async def _key(world: World, role: Role) -> str:
     key, prefix, hashed = new_key()
-    async with world.runtime.db.transaction(world.tenant) as tx:
+    async with world.transaction() as tx:
         await keys.create(tx, name=role, role=role, prefix=prefix, key_hash=hashed)
     return key
 

@@ -12,7 +12,7 @@ from uuid import UUID
 import orjson
 import pytest
 
-from app.db import deliveries, leads, links, reviews, runs
+from app.db import deliveries, leads, links, reviews
 from app.domain.lead import Lead
 from app.lab import agreement
 from app.lab.sandboxes import KEY, TOKEN, furnished
@@ -34,11 +34,11 @@ class Bench:
 
     @property
     def base(self) -> Any:
-        return next(iter(self.world.airtable.store.bases.values()))
+        return self.world.base
 
     @property
     def table(self) -> Any:
-        return next(iter(self.base.tables.values()))
+        return self.world.table
 
     @property
     def campaigns(self) -> list[Any]:
@@ -82,7 +82,7 @@ class Bench:
 
     async def settle(self) -> None:
         """Works everything that is due, also what was changed a moment ago."""
-        async with self.world.runtime.db.transaction(self.world.tenant) as tx:
+        async with self.world.transaction() as tx:
             # a change is pushed once it is a second old
             await tx.run(
                 "UPDATE lead SET updated_at = now() - interval '5 s' WHERE updated_at > now() - interval '4 s'"
@@ -91,14 +91,13 @@ class Bench:
 
     async def sync(self, *connection_ids: UUID, kind: str = "delta") -> None:
         """Runs connections now."""
-        async with self.world.runtime.db.transaction(self.world.tenant) as tx:
-            for connection_id in connection_ids:
-                await runs.queue(tx, connection_id, kind, "test")
+        for connection_id in connection_ids:
+            await self.world.queue(connection_id, kind)
         await self.settle()
 
     async def lead(self, email: str) -> Lead:
         """Returns the lead with this address."""
-        async with self.world.runtime.db.transaction(self.world.tenant) as tx:
+        async with self.world.transaction() as tx:
             lead_id = await tx.value("SELECT id FROM lead WHERE email = $1 AND deleted_at IS NULL", email)
             stored = await leads.get(tx, lead_id)
         assert stored is not None
@@ -107,18 +106,18 @@ class Bench:
     async def patch(self, email: str, **values: Any) -> None:
         """Edits a lead as REST does."""
         lead = await self.lead(email)
-        async with self.world.runtime.db.transaction(self.world.tenant) as tx:
+        async with self.world.transaction() as tx:
             await edit.change(tx, UUID(lead.id), canonical(values), actor="ann@team.test")
 
     async def items(self, kind: str, *states: str) -> list[Any]:
         """Returns review items, the oldest first."""
-        async with self.world.runtime.db.transaction(self.world.tenant) as tx:
+        async with self.world.transaction() as tx:
             return list(reversed(await reviews.page(tx, [kind], states or ["open"], 100)))
 
     async def link(self, connection_id: UUID, record_id: str) -> links.StoredLink:
         """Returns the link of a record."""
         stored = await self.world.connection(connection_id)
-        async with self.world.runtime.db.transaction(self.world.tenant) as tx:
+        async with self.world.transaction() as tx:
             link_id = await tx.value("SELECT id FROM link WHERE remote_key = $1", record_id)
             return (await links.by_ids(tx, [link_id], {connection_id: stored.view}))[0]
 
@@ -144,7 +143,7 @@ class Bench:
 
     async def value(self, sql: str, *args: Any) -> Any:
         """Returns one value from the database."""
-        async with self.world.runtime.db.transaction(self.world.tenant) as tx:
+        async with self.world.transaction() as tx:
             return await tx.value(sql, *args)
 
 

@@ -37,10 +37,10 @@ class Past:
 
     async def run(self, kind: str = "delta", **options: Any) -> dict[str, int]:
         """Runs the connection and returns what the run counted."""
-        async with self.bench.world.runtime.db.transaction(self.bench.world.tenant) as tx:
+        async with self.bench.world.transaction() as tx:
             run_id = await runs.queue(tx, self.connection, kind, "test", options=options)
         await self.bench.world.settle()
-        async with self.bench.world.runtime.db.transaction(self.bench.world.tenant) as tx:
+        async with self.bench.world.transaction() as tx:
             run = await runs.get(tx, run_id)
         assert run["state"] == "done", run["error"]
         return dict(run["counters"])
@@ -50,7 +50,7 @@ class Past:
 
     async def rows(self) -> list[tuple[Any, ...]]:
         """Every row of statistics with the version it has in the database."""
-        async with self.bench.world.runtime.db.transaction(self.bench.world.tenant) as tx:
+        async with self.bench.world.transaction() as tx:
             days = await tx.all("SELECT xmin::text, ctid::text, d.* FROM campaign_day d ORDER BY campaign_id, day")
             totals = await tx.all("SELECT xmin::text, ctid::text, o.* FROM campaign_overview o ORDER BY campaign_id")
         return [tuple(row) for row in (*days, *totals)]
@@ -148,11 +148,11 @@ async def test_leads_are_read_also_where_statistics_are_not(past: Past, kind: An
 
 async def test_a_backfill_that_is_refused_says_so_and_stops_nothing(past: Past) -> None:
     past.bench.world.instantly.sandbox.faults.add(Fault(kind="quota", path="/analytics/overview"))
-    async with past.bench.world.runtime.db.transaction(past.bench.world.tenant) as tx:
+    async with past.bench.world.transaction() as tx:
         run_id = await runs.queue(tx, past.connection, "analytics", "test", options={"days": 365})
     await past.bench.world.settle()
 
-    async with past.bench.world.runtime.db.transaction(past.bench.world.tenant) as tx:
+    async with past.bench.world.transaction() as tx:
         run = await runs.get(tx, run_id)
     assert (run["state"], "subscription" in run["error"]) == ("failed", True)
     assert (await past.bench.world.connection(past.connection)).state == "active"

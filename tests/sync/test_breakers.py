@@ -10,7 +10,7 @@ from tests.sync.conftest import Bench
 
 async def _decide(bench: Bench, *, approve: bool) -> None:
     [item] = await bench.items("quarantine")
-    async with bench.world.runtime.db.transaction(bench.world.tenant) as tx:
+    async with bench.world.transaction() as tx:
         await breakers.decide(tx, item["id"], approve=approve, version=item["version"], actor="ann@team.test")
     await bench.settle()
 

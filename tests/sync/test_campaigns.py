@@ -41,7 +41,7 @@ class Outreach:
     async def run(self) -> dict[str, int]:
         """Runs the connection and returns what the run counted."""
         await self.calls()
-        async with self.bench.world.runtime.db.transaction(self.bench.world.tenant) as tx:
+        async with self.bench.world.transaction() as tx:
             (run, *_) = await runs.recent(tx, 1, None, self.connection)
         assert run["state"] == "done", run["error"]
         return dict(run["counters"])

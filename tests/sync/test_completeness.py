@@ -21,7 +21,7 @@ HOUR = 3600.0
 
 
 async def today(world: World, bench: Bench) -> dict[str, Any]:
-    async with world.runtime.db.transaction(world.tenant) as tx:
+    async with world.transaction() as tx:
         return await completeness.of_day(tx, bench.clock.now().astimezone(UTC).date())
 
 
@@ -107,7 +107,7 @@ async def test_each_workspace_counts_its_own_deliveries_alone(wired: Wired, conn
     other = await make(bench.world.runtime, bench.world.airtable, bench.world.instantly)
     await other.connect("instantly", {"campaign_ids": None, "pacing_seconds": 0}, {"api_key": KEY}, auto_approve=True)
     await other.settle()
-    async with bench.world.runtime.db.transaction(bench.world.tenant) as tx:
+    async with bench.world.transaction() as tx:
         account = await tx.value("SELECT account_id FROM connection WHERE id = $1", connection)
     operator = Tenant(bench.world.tenant.workspace_id, "operator")
     async with bench.world.runtime.db.transaction(operator) as tx:
@@ -133,7 +133,7 @@ async def test_a_day_is_compared_on_request_and_a_log_that_cannot_be_read_is_sai
     await wired.pass_time(1)
 
     async def request(of: date) -> Any:
-        async with bench.world.runtime.db.transaction(bench.world.tenant) as tx:
+        async with bench.world.transaction() as tx:
             return await completeness.request(tx, of, actor="ada")
 
     first, again = await request(day), await request(day)
@@ -144,7 +144,7 @@ async def test_a_day_is_compared_on_request_and_a_log_that_cannot_be_read_is_sai
     before = await request(date(2020, 1, 1))
     bench.world.instantly.store.add_key(KEY, scopes=["leads:read", "campaigns:read", "workspaces:read"])
     await bench.world.settle()
-    async with bench.world.runtime.db.transaction(bench.world.tenant) as tx:
+    async with bench.world.transaction() as tx:
         found = await completeness.of_day(tx, date(2020, 1, 1))
         assert await tx.value("SELECT state FROM sync_run WHERE id = $1", before["id"]) == "done"
     (span,) = found["unknown"]
@@ -174,12 +174,12 @@ async def test_a_failed_attempt_without_its_content_is_missing_and_its_time_is_u
 
 
 async def test_nothing_is_known_before_anybody_has_looked(bench: Bench) -> None:
-    async with bench.world.runtime.db.transaction(bench.world.tenant) as tx:
+    async with bench.world.transaction() as tx:
         with pytest.raises(NothingToSync):
             await completeness.request(tx, date(2026, 3, 2), actor="ada")
         nobody = await completeness.of_day(tx, date(2026, 3, 2))
     await bench.instantly()
-    async with bench.world.runtime.db.transaction(bench.world.tenant) as tx:
+    async with bench.world.transaction() as tx:
         found = await completeness.of_day(tx, date(2026, 3, 2))
 
     assert (nobody["unknown"], nobody["checked_at"]) == ([], None)

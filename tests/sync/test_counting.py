@@ -36,12 +36,12 @@ async def test_what_is_tried_again_is_counted_once(bench: Bench) -> None:
     for n in range(3):
         bench.row(Full_Name=f"Lead {n}", Email=f"lead{n}@firm.test")
     bench.clock.advance(120)
-    async with bench.world.runtime.db.transaction(bench.world.tenant) as tx:
+    async with bench.world.transaction() as tx:
         run_id = await runs.queue(tx, connection_id, "delta", "test")
     worker = Worker(replace(bench.world.runtime, db=Unlucky(bench.world.runtime.db._pool)), "unlucky")
     await worker.tick()
     await worker.idle()
-    async with bench.world.runtime.db.transaction(bench.world.tenant) as tx:
+    async with bench.world.transaction() as tx:
         run = await runs.get(tx, run_id)
 
     assert await bench.value("SELECT count(*) FROM lead") == 3

@@ -98,11 +98,11 @@ async def test_nothing_is_left_of_an_erased_lead_in_any_table(
     await bench.instantly()
     lead = await bench.lead("zebedee@quill.test")
     lead_id = UUID(lead.id)
-    async with bench.world.runtime.db.transaction(bench.world.tenant) as tx:
+    async with bench.world.transaction() as tx:
         values = canonical({"email": "zebedee.q@quill.test", "custom": {"pet": "zebedee's cat"}})
         await edit.change(tx, lead_id, values, actor="ann@team.test")
     await bench.settle()
-    async with bench.world.runtime.db.transaction(bench.world.tenant) as tx:
+    async with bench.world.transaction() as tx:
         await edit.add_note(tx, lead_id, "Zebedee called.", actor="ann@team.test")
         await reviews.put(tx, "conflict", {"local": "Zebedee"}, lead_id=lead_id, field="title")
         await tx.run(
@@ -136,7 +136,7 @@ async def test_nothing_is_left_of_an_erased_lead_in_any_table(
     plan = (await bench.items("plan"))[-1]
     assert (plan["evidence"]["digest"], plan["evidence"]["here"]) == ("d", [])
     # their keys stay, so that they do not come back from the provider's delivery log
-    async with bench.world.runtime.db.transaction(bench.world.tenant) as tx:
+    async with bench.world.transaction() as tx:
         kept = {row.id: (row.body is None, row.state) for row in await deliveries.load(tx, [*told_of, untouched])}
     assert kept == dict.fromkeys(told_of, (True, "ignored")) | {untouched: (False, "received")}
     assert (await bench.lead("anna@berg.test")).values["full_name"] == "Anna Berg"
@@ -201,7 +201,7 @@ async def test_a_sync_does_not_bring_an_erased_person_back_and_says_where_they_s
     assert len(asked) == 3
     assert await told(urls, "zebedee") == set()
 
-    async with bench.world.runtime.db.transaction(bench.world.tenant) as tx:
+    async with bench.world.transaction() as tx:
         again = await edit.create(tx, canonical({"email": "zebedee@quill.test"}), actor="ann@team.test")
     await bench.sync(airtable, kind="full")
     assert (await bench.link(airtable, second)).lead_id == UUID(again.id)

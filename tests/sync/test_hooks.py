@@ -26,12 +26,12 @@ def asked(bench: Bench, path: str) -> list[str]:
 async def state_of(world: World, connection_id: UUID) -> dict[str, Any]:
     """Returns the webhook as the connection shows it."""
     stored = await world.connection(connection_id)
-    async with world.runtime.db.transaction(world.tenant) as tx:
+    async with world.transaction() as tx:
         return (await hooks.states(tx, [stored.account_id]))[stored.account_id]
 
 
 async def kinds_of_runs(bench: Bench) -> list[tuple[str, str]]:
-    async with bench.world.runtime.db.transaction(bench.world.tenant) as tx:
+    async with bench.world.transaction() as tx:
         rows = await tx.all("SELECT kind, trigger FROM sync_run WHERE trigger <> 'schedule' ORDER BY id")
         return [(row["kind"], row["trigger"]) for row in rows]
 
@@ -54,7 +54,7 @@ async def test_one_hook_for_every_event_is_registered_and_carries_a_secret_that_
     assert asked(bench, "/webhooks") == ["GET", "POST", "GET", "GET"]
     shown = await state_of(bench.world, connection)
     assert (shown["state"], shown["message"], shown["gap"]) == ("active", None, None)
-    async with bench.world.runtime.db.transaction(bench.world.tenant) as tx:
+    async with bench.world.transaction() as tx:
         said = await adjust.verdict(tx, await bench.world.connection(connection), [])
     assert said == "Instantly works: the key is accepted and its campaigns can be read. Its webhook delivers."
 
@@ -180,7 +180,7 @@ async def test_a_reply_is_found_in_the_mailbox_and_one_that_both_tell_of_is_one(
     await bench.sync(connection)
     await wired.pass_time(QUARTER)
 
-    async with bench.world.runtime.db.transaction(bench.world.tenant) as tx:
+    async with bench.world.transaction() as tx:
         rows = await tx.all("SELECT id, via, event_type FROM webhook_delivery ORDER BY received_at, id")
         found = sorted((row["via"], row["event_type"]) for row in rows if row["event_type"] == "reply_received")
         ids = [row["id"] for row in rows]

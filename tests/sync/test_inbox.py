@@ -49,14 +49,14 @@ async def tell(bench: Bench, *payloads: Any) -> list[UUID]:
 
 
 async def state(bench: Bench, delivery: UUID) -> tuple[str, str | None]:
-    async with bench.world.runtime.db.transaction(bench.world.tenant) as tx:
+    async with bench.world.transaction() as tx:
         row = await tx.one("SELECT state, reason FROM webhook_delivery WHERE id = $1", delivery)
     return row["state"], row["reason"]
 
 
 async def log_of(bench: Bench, email: str = ADA) -> list[tuple[str, Any]]:
     lead = await bench.lead(email)
-    async with bench.world.runtime.db.transaction(bench.world.tenant) as tx:
+    async with bench.world.transaction() as tx:
         rows = await tx.all("SELECT kind, at, detail FROM activity WHERE lead_id = $1 ORDER BY at, kind", UUID(lead.id))
     return [(row["kind"], row["detail"]) for row in rows if row["kind"].split(".")[0] != "status"]
 
@@ -119,7 +119,7 @@ async def test_applying_again_changes_nothing(bench: Bench, founders: str) -> No
     ids = await tell(bench, told("reply_received"), told("lead_unsubscribed", T[1]), told("lead_closed", T[2]))
     before = await bench.lead(ADA)
 
-    async with bench.world.runtime.db.transaction(bench.world.tenant) as tx:
+    async with bench.world.transaction() as tx:
         await tx.run("UPDATE webhook_delivery SET state = 'received' WHERE id = ANY($1)", ids)
     await apply(bench, ids)
 
@@ -176,14 +176,14 @@ async def test_an_answer_from_somebody_unknown_makes_a_lead_of_them(bench: Bench
 async def test_an_answer_from_somebody_unknown_waits_for_a_person_where_that_was_chosen(
     bench: Bench, founders: str
 ) -> None:
-    async with bench.world.runtime.db.transaction(bench.world.tenant) as tx:
+    async with bench.world.transaction() as tx:
         await workspaces.choose(tx, {"unknown_replies": "wait"})
     (replied,) = await tell(bench, told("reply_received", T[1], "eve@acme.test"))
 
     assert (await state(bench, replied))[0] == "parked"
     (item,) = await bench.items("delivery")
     assert "eve@acme.test answered" in item["evidence"]["why"]
-    async with bench.world.runtime.db.transaction(bench.world.tenant) as tx:
+    async with bench.world.transaction() as tx:
         await edit.create(tx, {"email": "eve@acme.test"}, actor="ann")
     await apply(bench, [replied])
     assert (await state(bench, replied))[0] == "applied"
@@ -254,7 +254,7 @@ async def test_a_campaign_nobody_knows_costs_no_event(bench: Bench, founders: st
 
 async def test_a_deleted_lead_does_not_rise_but_its_answer_is_shown(bench: Bench, founders: str) -> None:
     lead = await bench.lead(ADA)
-    async with bench.world.runtime.db.transaction(bench.world.tenant) as tx:
+    async with bench.world.transaction() as tx:
         await edit.delete(tx, UUID(lead.id), actor="ann")
 
     opened, replied = await tell(bench, told("email_opened", T[0]), told("reply_received", T[1]))
@@ -262,7 +262,7 @@ async def test_a_deleted_lead_does_not_rise_but_its_answer_is_shown(bench: Bench
     assert (await state(bench, opened))[0] == "ignored"
     assert (await state(bench, replied))[0] == "parked"
     assert [item["field"] for item in await bench.items("delivery")] == ["deleted"]
-    async with bench.world.runtime.db.transaction(bench.world.tenant) as tx:
+    async with bench.world.transaction() as tx:
         await edit.restore(tx, UUID(lead.id), actor="ann")
     await apply(bench, [replied])
     assert (await bench.lead(ADA)).values["status"] == "replied"
@@ -329,7 +329,7 @@ async def test_airtable_learns_of_an_event(bench: Bench, founders: str) -> None:
 
 async def test_what_is_not_counted_yet_is_told_beside_the_number(bench: Bench, founders: str) -> None:
     async def opens() -> tuple[int, int]:
-        async with bench.world.runtime.db.transaction(bench.world.tenant) as tx:
+        async with bench.world.transaction() as tx:
             why = await explain.explain(tx, UUID((await bench.lead(ADA)).id))
         assert why is not None
         field = why["fields"]["email_open_count"]

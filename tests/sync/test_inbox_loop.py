@@ -40,7 +40,7 @@ def reply(name: str, **more: Any) -> dict[str, Any]:
 
 
 async def states(bench: Bench) -> dict[str, int]:
-    async with bench.world.runtime.db.transaction(bench.world.tenant) as tx:
+    async with bench.world.transaction() as tx:
         rows = await tx.all("SELECT state, count(*) AS n FROM webhook_delivery GROUP BY 1")
     return {row["state"]: row["n"] for row in rows}
 
@@ -168,7 +168,7 @@ async def test_a_lead_that_somebody_holds_locked_keeps_only_its_own_delivery_wai
     await told.deliver(reply("eve"))
     db = await Database.open(urls.app)
     inbox = Inbox(replace(told.world.runtime, db=db), sweep_every=0.02, first_wait=0.01)
-    async with told.world.runtime.db.transaction(told.world.tenant) as tx:
+    async with told.world.transaction() as tx:
         await tx.run("SELECT FROM lead WHERE email = 'ada@acme.test' FOR UPDATE")
         async with working(inbox):
             await until(told, applied=1, received=1)

@@ -64,12 +64,12 @@ async def _two(bench: Bench) -> tuple[UUID, UUID, str, str, UUID, UUID]:
 
 
 async def _merge(bench: Bench, one: UUID, other: UUID, *, dry_run: bool = False, **choices: Any) -> merge.Preview:
-    async with bench.world.runtime.db.transaction(bench.world.tenant) as tx:
+    async with bench.world.transaction() as tx:
         return await merge.merge(tx, one, other, choices=choices, actor="ann@team.test", dry_run=dry_run)
 
 
 async def _unmerge(bench: Bench, one: UUID, other: UUID | None = None) -> None:
-    async with bench.world.runtime.db.transaction(bench.world.tenant) as tx:
+    async with bench.world.transaction() as tx:
         await merge.unmerge(tx, one, other, actor="ann@team.test")
 
 
@@ -105,7 +105,7 @@ async def test_a_merge_moves_everything_along_and_writes_what_was_shown(bench: B
     await bench.agree(airtable)
 
     with pytest.raises(Merged, match=str(one)):
-        async with bench.world.runtime.db.transaction(bench.world.tenant) as tx:
+        async with bench.world.transaction() as tx:
             await edit.change(tx, other, {"title": "CEO"}, actor="ann@team.test")
 
 
@@ -180,7 +180,7 @@ async def test_of_merges_and_edits_at_once_each_is_done_or_told_where_the_lead_i
     one, other, *_ = await _two(bench)
 
     async def write(number: int) -> None:
-        async with bench.world.runtime.db.transaction(bench.world.tenant) as tx:
+        async with bench.world.transaction() as tx:
             await edit.add_note(tx, other, f"note {number}", actor="ann@team.test")
 
     done = await asyncio.gather(

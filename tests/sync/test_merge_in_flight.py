@@ -69,7 +69,7 @@ class Merging:
         await self._until(lambda: self._ended or (order == "the sync waits" and locked.is_set()))
 
     async def _merge(self, locked: asyncio.Event, order: Order) -> Preview:
-        async with self.bench.world.runtime.db.transaction(self.bench.world.tenant) as tx:
+        async with self.bench.world.transaction() as tx:
             await leads.lock(tx, [self.one, self.other])
             locked.set()
             if order == "the sync waits":
@@ -129,7 +129,7 @@ async def told(
     third = bench.row(full_name=f"Anna {n}", email=f"other{n}@x.test", phone="0612345678")
     await bench.patch(f"one{n}@x.test", claimed_by="ann@team.test")
     await bench.patch(f"other{n}@x.test", status="replied")
-    async with bench.world.runtime.db.transaction(bench.world.tenant) as tx:
+    async with bench.world.transaction() as tx:
         await runs.queue(tx, airtable, "delta", "test")
     merging = Merging(bench, one, other)
 
@@ -165,7 +165,7 @@ async def test_a_conflict_that_a_merge_moves_meanwhile_is_decided_where_it_is(be
     merging = Merging(bench, one, other)
     await merging.begin("the sync waits")
 
-    async with bench.world.runtime.db.transaction(bench.world.tenant) as tx:
+    async with bench.world.transaction() as tx:
         decided = await decide.resolve(tx, item["id"], keep="remote", version=item["version"], actor="ann@team.test")
     await bench.settle()
 

@@ -21,7 +21,7 @@ async def test_what_syncs_changed_can_be_gone_back_to(bench: Bench) -> None:
 
     async def look() -> None:
         await asyncio.sleep(0.002)
-        async with bench.world.runtime.db.transaction(bench.world.tenant) as tx:
+        async with bench.world.transaction() as tx:
             found = await lead_queries.as_json(tx, lead_id)
             assert found is not None
             states.append((tx.now, orjson.loads(found.json)))
@@ -47,7 +47,7 @@ async def test_what_syncs_changed_can_be_gone_back_to(bench: Bench) -> None:
     await look()
 
     assert len({state["version"] for _, state in states}) == len(states)
-    async with bench.world.runtime.db.transaction(bench.world.tenant) as tx:
+    async with bench.world.transaction() as tx:
         for at, state in states:
             then = await past.as_of(tx, lead_id, at)
             # these tests set the time of the last change back

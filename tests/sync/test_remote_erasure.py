@@ -84,20 +84,20 @@ async def test_a_lost_answer_and_a_record_deleted_by_hand_end_it_as_well(bench: 
 async def test_a_paused_connection_does_it_once_it_is_resumed_and_a_deleted_one_never(bench: Bench) -> None:
     record = bench.row(full_name="Zebedee", email=WHO)
     airtable = await bench.airtable()
-    async with bench.world.runtime.db.transaction(bench.world.tenant) as tx:
+    async with bench.world.transaction() as tx:
         await adjust.pause(tx, airtable, actor="ann@team.test")
     await _erase(bench)
     await bench.settle()
     assert (await _waiting(bench), record in bench.table.records) == (1, True)
 
-    async with bench.world.runtime.db.transaction(bench.world.tenant) as tx:
+    async with bench.world.transaction() as tx:
         await adjust.resume(tx, airtable, actor="ann@team.test")
     await bench.settle()
     assert (await _waiting(bench), record in bench.table.records) == (0, False)
 
     bench.row(full_name="Zebedee", email="other@quill.test")
     await bench.sync(airtable)
-    async with bench.world.runtime.db.transaction(bench.world.tenant) as tx:
+    async with bench.world.transaction() as tx:
         await tx.run(
             "INSERT INTO remote_erasure (workspace_id, connection_id, remote_id) VALUES ($1, $2, 'recX')",
             tx.workspace_id, airtable,

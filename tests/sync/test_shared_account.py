@@ -33,7 +33,7 @@ async def joins(bench: Bench, config: dict[str, Any] | None = None, **secret: st
 
 
 async def value(world: World, sql: str, *args: Any) -> Any:
-    async with world.runtime.db.transaction(world.tenant) as tx:
+    async with world.transaction() as tx:
         return await tx.value(sql, *args)
 
 
@@ -59,7 +59,7 @@ async def assign(bench: Bench, campaign: Any, world: World | None) -> accounts.M
 
 async def reads(world: World) -> None:
     """Lets a workspace's connections read now."""
-    async with world.runtime.db.transaction(world.tenant) as tx:
+    async with world.transaction() as tx:
         await tx.run("UPDATE connection SET next_run_at = $2 WHERE workspace_id = $1", tx.workspace_id, tx.now)
     await world.settle()
 
@@ -126,7 +126,7 @@ async def test_a_campaign_that_nobody_is_assigned_waits(bench: Bench) -> None:
 
 async def said(world: World) -> str:
     """What a test of a workspace's connection says."""
-    async with world.runtime.db.transaction(world.tenant) as tx:
+    async with world.transaction() as tx:
         (stored,) = await connections.every(tx)
         return await adjust.verdict(tx, stored, [])
 
@@ -293,7 +293,7 @@ async def test_a_connection_that_has_no_say_still_counts(bench: Bench, how: str)
     record = bench.row(email="a@x.test", title="x")
     both = await bench.airtable()
     reading = await bench.instantly()
-    async with bench.world.runtime.db.transaction(bench.world.tenant) as tx:
+    async with bench.world.transaction() as tx:
         await (adjust.pause(tx, reading, actor="me") if how == "paused" else adjust.remove(tx, reading, actor="me"))
 
     bench.edit_there(record, title="y")
@@ -390,7 +390,7 @@ async def test_however_campaigns_move_while_they_are_read_each_has_one_reader(be
 
     async def keep_reading(world: World) -> None:
         while not stopped:
-            async with world.runtime.db.transaction(world.tenant) as tx:
+            async with world.transaction() as tx:
                 await tx.run("UPDATE connection SET next_run_at = $2 WHERE workspace_id = $1", tx.workspace_id, tx.now)
             await world.worker.tick()
             await asyncio.sleep(0.01)

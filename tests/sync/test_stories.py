@@ -39,7 +39,7 @@ async def test_a_patch_and_a_claim_here_arrive_there(bench: Bench) -> None:
     airtable = await bench.airtable()
     await bench.patch("anna@berg.test", title="CTO")
     lead = await bench.lead("anna@berg.test")
-    async with bench.world.runtime.db.transaction(bench.world.tenant) as tx:
+    async with bench.world.transaction() as tx:
         await edit.claim(tx, UUID(lead.id), by="ann@team.test", actor="ann@team.test")
     await bench.settle()
 
@@ -54,11 +54,11 @@ async def test_campaigns_joined_and_left_here_arrive_there(bench: Bench) -> None
     record = bench.row(full_name="Anna Berg", email="anna@berg.test", campaigns=["Alpha"])
     airtable = await bench.airtable()
     lead_id = UUID((await bench.lead("anna@berg.test")).id)
-    async with bench.world.runtime.db.transaction(bench.world.tenant) as tx:
+    async with bench.world.transaction() as tx:
         await edit.join_campaign(tx, lead_id, "Gamma", actor="ann@team.test")
     await bench.settle()
     joined = bench.cell(record, "Campaigns")
-    async with bench.world.runtime.db.transaction(bench.world.tenant) as tx:
+    async with bench.world.transaction() as tx:
         await edit.leave_campaign(tx, lead_id, "Alpha", actor="ann@team.test")
     await bench.settle()
 
@@ -71,14 +71,14 @@ async def test_a_restored_lead_and_its_record_agree_again(bench: Bench) -> None:
     record = bench.row(full_name="Anna Berg", email="anna@berg.test", title="CTO")
     airtable = await bench.airtable()
     lead = await bench.lead("anna@berg.test")
-    async with bench.world.runtime.db.transaction(bench.world.tenant) as tx:
+    async with bench.world.transaction() as tx:
         await edit.delete(tx, UUID(lead.id), actor="ann@team.test")
     await bench.settle()
     bench.edit_there(record, title="CEO")
     await bench.sync(airtable)
     asked = await bench.items("deleted")
 
-    async with bench.world.runtime.db.transaction(bench.world.tenant) as tx:
+    async with bench.world.transaction() as tx:
         await edit.restore(tx, UUID(lead.id), actor="ann@team.test")
     await bench.settle()
     await bench.patch("anna@berg.test", phone="+31612345678")
@@ -103,7 +103,7 @@ async def test_an_edit_on_both_sides_goes_to_airtable_and_can_be_decided_the_oth
     evidence = conflict["evidence"]
     assert (evidence["base"], evidence["local"], evidence["remote"]) == ("Engineer", "CEO", "CTO")
 
-    async with bench.world.runtime.db.transaction(bench.world.tenant) as tx:
+    async with bench.world.transaction() as tx:
         await decide.resolve(tx, conflict["id"], keep="local", version=conflict["version"], actor="ann@team.test")
     await bench.settle()
 
@@ -122,7 +122,7 @@ async def test_manual_conflicts_wait_and_the_rest_of_the_record_goes_on(bench: B
     assert (lead.values["title"], lead.values["company_name"]) == ("CEO", "Berg BV")
     assert bench.cell(record, "Title") == "CTO"
     [item] = await bench.items("conflict")
-    async with bench.world.runtime.db.transaction(bench.world.tenant) as tx:
+    async with bench.world.transaction() as tx:
         await decide.resolve(tx, item["id"], keep="remote", version=item["version"], actor="ann@team.test")
     await bench.settle()
 
@@ -183,7 +183,7 @@ async def test_instantly_changes_no_field_that_is_local(bench: Bench) -> None:
     instantly = await bench.instantly()
     local = {"deal_value": 12500.5, "next_action": "call", "next_action_date": "2026-12-01"}
     await bench.patch("anna@berg.test", **local, linkedin_url="https://linkedin.com/in/anna-b")
-    async with bench.world.runtime.db.transaction(bench.world.tenant) as tx:
+    async with bench.world.transaction() as tx:
         found = await bench.lead("anna@berg.test")
         await edit.add_note(tx, UUID(found.id), "Called her", actor="ann@team.test")
     there.send(lead.id)
@@ -252,7 +252,7 @@ async def test_a_create_whose_answer_is_lost_makes_one_row(bench: Bench) -> None
     from app.sandbox.core import Fault
 
     airtable = await bench.airtable(create="all")
-    async with bench.world.runtime.db.transaction(bench.world.tenant) as tx:
+    async with bench.world.transaction() as tx:
         await edit.create(tx, {"email": "anna@berg.test", "full_name": "Anna Berg"}, actor="ann@team.test")
     bench.world.airtable.sandbox.faults.add(Fault(kind="drop_after", method="PATCH", count=1))
     await bench.settle()
@@ -286,7 +286,7 @@ async def test_notes_flow_both_ways_and_a_removal_there_removes_nothing(bench: B
     record = bench.row(full_name="Anna Berg", email="anna@berg.test", notes="First call")
     airtable = await bench.airtable()
     lead_id = UUID((await bench.lead("anna@berg.test")).id)
-    async with bench.world.runtime.db.transaction(bench.world.tenant) as tx:
+    async with bench.world.transaction() as tx:
         await edit.add_note(tx, lead_id, "Sent the quote", actor="ann@team.test")
     await bench.settle()
     assert bench.cell(record, "Notes") == "First call\nSent the quote"
@@ -317,7 +317,7 @@ async def test_a_lead_deleted_here_leaves_its_row_and_does_not_rise(bench: Bench
     record = bench.row(full_name="Anna Berg", email="anna@berg.test")
     airtable = await bench.airtable()
     lead = await bench.lead("anna@berg.test")
-    async with bench.world.runtime.db.transaction(bench.world.tenant) as tx:
+    async with bench.world.transaction() as tx:
         await edit.delete(tx, UUID(lead.id), actor="ann@team.test")
     bench.edit_there(record, title="CTO")
     await bench.sync(airtable)

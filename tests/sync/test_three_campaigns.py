@@ -86,7 +86,7 @@ async def test_replied_in_one_unsubscribed_in_another(bench: Bench) -> None:
         instantly.namespace(campaigns["Founders"]): {"Tier": "A"},
         instantly.namespace(campaigns["Agencies"]): {"functie": "CTO", "Tier": "B"},
     }
-    async with bench.world.runtime.db.transaction(bench.world.tenant) as tx:
+    async with bench.world.transaction() as tx:
         known = await suppressions.of(tx, bench.world.runtime.vault.address(ADA))
         why = await explain.explain(tx, UUID(lead.id))
     assert known == [(instantly.namespace(campaigns["Newsletter"]), "unsubscribed")]

@@ -95,7 +95,7 @@ async def test_a_record_that_was_only_planned_is_not_made_where_the_other_lead_h
     bench.row(full_name="Anna Berg", email=HOME)
     airtable = await bench.airtable(create="all")
     other = UUID((await bench.lead(HOME)).id)
-    async with bench.world.runtime.db.transaction(bench.world.tenant) as tx:
+    async with bench.world.transaction() as tx:
         one = UUID((await edit.create(tx, {"email": ANNA}, actor="ann@team.test")).id)
         await link_work.add_new(tx, airtable, [(new_id(), one)], 1)
 
@@ -116,7 +116,7 @@ async def test_a_record_that_was_only_planned_is_not_made_where_the_other_lead_h
 async def test_a_survivor_that_was_deleted_and_restored_is_known_by_both_addresses(bench: Bench) -> None:
     one, other, *_ = await _two(bench)
     await _merge(bench, one, other)
-    async with bench.world.runtime.db.transaction(bench.world.tenant) as tx:
+    async with bench.world.transaction() as tx:
         await edit.delete(tx, one, actor="ann@team.test")
         await edit.restore(tx, one, actor="ann@team.test")
 

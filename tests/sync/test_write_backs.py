@@ -34,7 +34,7 @@ def ask(bench: Bench, lead: UUID) -> Callable[..., Any]:
     """Asks for a change, in all campaigns or in the one with this place among them."""
 
     async def work(kind: Any, interest: str | None = None, campaign: int | None = None) -> list[UUID]:
-        async with bench.world.runtime.db.transaction(bench.world.tenant) as tx:
+        async with bench.world.transaction() as tx:
             chosen = None
             if campaign is not None:
                 chosen = await tx.value(
@@ -66,13 +66,13 @@ def wrote(bench: Bench) -> list[tuple[str, int]]:
 
 async def told(bench: Bench, lead: UUID) -> list[tuple[str, str | None]]:
     """Returns what became of every request, as the lead's links show it."""
-    async with bench.world.runtime.db.transaction(bench.world.tenant) as tx:
+    async with bench.world.transaction() as tx:
         ids = [row["id"] for row in await tx.all("SELECT id FROM outreach_request ORDER BY id")]
         return [(str(row["state"]), row["error"]) for row in await requests.shown(tx, ids)]  # type: ignore[misc]
 
 
 async def kinds(bench: Bench, lead: UUID) -> list[str]:
-    async with bench.world.runtime.db.transaction(bench.world.tenant) as tx:
+    async with bench.world.transaction() as tx:
         found = await tx.all(
             "SELECT kind FROM activity WHERE lead_id = $1 AND kind ~ '^(remove|interest)[.]' ORDER BY id", lead
         )
@@ -82,7 +82,7 @@ async def kinds(bench: Bench, lead: UUID) -> list[str]:
 async def later(bench: Bench, seconds: float) -> None:
     """Lets time pass at Instantly and for what waits here."""
     bench.clock.advance(seconds)
-    async with bench.world.runtime.db.transaction(bench.world.tenant) as tx:
+    async with bench.world.transaction() as tx:
         await tx.run(
             "UPDATE outreach_request SET next_attempt_at = next_attempt_at - make_interval(secs => $1)", seconds
         )
@@ -227,7 +227,7 @@ async def test_a_lead_in_no_campaign_or_another_one_is_refused(
         await ask("interest", "won")
     with pytest.raises(write_back.NoSuchCampaign):
         await ask("interest", "won", campaign=0)
-    async with bench.world.runtime.db.transaction(bench.world.tenant) as tx:
+    async with bench.world.transaction() as tx:
         await edit.delete(tx, lead, actor="ann@team.test")
     with pytest.raises(edit.Gone):
         await ask("remove")
@@ -256,7 +256,7 @@ async def test_a_row_that_was_gone_before_the_call_is_not_asked_for(
     bench: Bench, lead: UUID, ask: Callable[..., Any]
 ) -> None:
     await ask("interest", "won", campaign=0)
-    async with bench.world.runtime.db.transaction(bench.world.tenant) as tx:
+    async with bench.world.transaction() as tx:
         await tx.run("UPDATE link SET gone_at = now() WHERE remote_id = $1", rows(bench)[0].id)
     await bench.settle()
 
