@@ -8,9 +8,11 @@ import random
 from collections.abc import AsyncIterator, Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 import httpx
+import structlog
 
 from app.db import accounts, connections, embedded, links, migrate, runs
 from app.db.buckets import SharedLimiter
@@ -33,6 +35,9 @@ from app.sync.job import Adapter, Suppressed
 from app.vault import WEBHOOK_SECRET, Vault, VaultError, local_key, new_webhook_secret, webhook_hash
 
 DATABASE = "leadkeeper"
+log = structlog.get_logger()
+#: Seconds between two looks whether the embedded Postgres is there.
+LOOK_EVERY = 1.0
 
 
 class WallClock:
@@ -233,14 +238,12 @@ async def opened(
     normalize.settle_in(settings.default_region)
     server = None
     app_url = settings.database_url
-    if app_url is None:
-        server = await asyncio.to_thread(embedded.start, settings.data_dir / "pg")
-        owner_url, app_url = await migrate.create_embedded(server, database, fresh=fresh)
-        await migrate.migrate(owner_url, app_url)
     secret = settings.secret_key.get_secret_value() if settings.secret_key else local_key(settings.data_dir)
     async with contextlib.AsyncExitStack() as stack:
-        if server is not None:
-            stack.callback(server.stop)
+        if app_url is None:
+            server = await stack.enter_async_context(_kept(settings.data_dir / "pg"))
+            owner_url, app_url = await migrate.create_embedded(server, database, fresh=fresh)
+            await migrate.migrate(owner_url, app_url)
         db = await Database.open(app_url, size=settings.database_pool, clock=clock, probe=probe)
         stack.push_async_callback(db.close)
         http = await stack.enter_async_context(
@@ -257,6 +260,32 @@ async def opened(
             rng=rng or random.Random(),
             server=server,
         )
+
+
+@contextlib.asynccontextmanager
+async def _kept(folder: Path) -> AsyncIterator[embedded.EmbeddedPostgres]:
+    """Runs the embedded Postgres, and starts it again where it was ended under us; its address stays the same."""
+    running = [await asyncio.to_thread(embedded.start, folder)]
+
+    async def watch() -> None:
+        while True:
+            await asyncio.sleep(LOOK_EVERY)
+            if running[-1].is_alive:
+                continue
+            log.warning("postgres.gone", pid=running[-1].pid)
+            try:
+                running.append(await asyncio.to_thread(embedded.start, folder))
+            except embedded.EmbeddedPostgresError as exc:
+                log.warning("postgres.not_started", error=str(exc))
+
+    task = asyncio.create_task(watch())
+    try:
+        yield running[0]
+    finally:
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+        for server in running:
+            server.stop()
 
 
 async def probe_account(runtime: Runtime, kind: str, config: dict[str, object], secret: dict[str, str]) -> list[Column]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any, Literal
 
@@ -11,6 +12,8 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 from app.domain.normalize import REGIONS
 from app.errors import LeadkeeperError
 
+#: An address of a service: http or https, a host, perhaps a port and a path.
+_URL = r"^https?://[^/?#\s]+(/[^?#\s]*)?$"
 #: Secrets people copy from examples.
 PLACEHOLDERS = frozenset({"changethis", "changeme", "secret", "password", "replace-me", "xxx", "test"})
 
@@ -42,10 +45,10 @@ class Settings(BaseSettings):
         None, alias="LEADKEEPER_SECRET_KEY", description="Encrypts secrets at rest; 32 random characters or more."
     )
     airtable_api_url: str = Field(
-        "https://api.airtable.com", alias="AIRTABLE_API_URL", description="Where Airtable's Web API is."
+        "https://api.airtable.com", alias="AIRTABLE_API_URL", pattern=_URL, description="Where Airtable's Web API is."
     )
     instantly_api_url: str = Field(
-        "https://api.instantly.ai", alias="INSTANTLY_API_URL", description="Where Instantly's API v2 is."
+        "https://api.instantly.ai", alias="INSTANTLY_API_URL", pattern=_URL, description="Where Instantly's API v2 is."
     )
     airtable_token: SecretStr | None = Field(
         None, alias="AIRTABLE_TOKEN", description="With a base and a table: a first Airtable connection at first start."
@@ -67,14 +70,16 @@ class Settings(BaseSettings):
     public_url: str | None = Field(
         None,
         alias="PUBLIC_URL",
-        pattern=r"^https?://[^/?#\s]+(/[^?#\s]*)?$",
+        pattern=_URL,
         description="Where Instantly can reach this service; unset: no webhook is registered there.",
     )
     host: str = Field("127.0.0.1", alias="HOST", description="The address the service listens on.")
-    port: int = Field(8000, alias="PORT", description="The port the service listens on.")
+    port: int = Field(8000, alias="PORT", ge=0, le=65535, description="The port the service listens on.")
     database_pool: int = Field(10, alias="DATABASE_POOL", ge=2, le=100, description="Database connections at most.")
-    max_body_bytes: int = Field(1_000_000, alias="MAX_BODY_BYTES", description="The largest request body, in bytes.")
-    rate_per_minute: int = Field(1200, alias="RATE_PER_MINUTE", description="Requests per API key and minute.")
+    max_body_bytes: int = Field(
+        1_000_000, alias="MAX_BODY_BYTES", ge=1, description="The largest request body, in bytes."
+    )
+    rate_per_minute: int = Field(1200, alias="RATE_PER_MINUTE", ge=1, description="Requests per API key and minute.")
     wrong_keys_per_minute: int = Field(
         20, alias="WRONG_KEYS_PER_MINUTE", ge=1, description="Requests with a wrong API key per client and minute."
     )
@@ -89,10 +94,19 @@ class Settings(BaseSettings):
         key = self.secret_key.get_secret_value() if self.secret_key else None
         if self.env == "production" and key is None:
             raise ValueError("LEADKEEPER_SECRET_KEY is required in production: set it to 32 random characters or more.")
-        if key is not None and (len(key) < 16 or key.lower() in PLACEHOLDERS):
+        if key is not None and (len(key) < 32 or key.lower() in PLACEHOLDERS):
             raise ValueError("LEADKEEPER_SECRET_KEY is a placeholder or too short: use 32 random characters or more.")
         if self.default_region not in REGIONS:
             raise ValueError("DEFAULT_REGION is no country code of two letters, such as NL, BE or GB")
+        if self.migration_database_url is not None and self.database_url is None:
+            raise ValueError(
+                "MIGRATION_DATABASE_URL is set and DATABASE_URL is not: set both, or neither for the embedded Postgres"
+            )
+        origins = [origin.strip() for origin in self.cors_origins.split(",") if origin.strip()]
+        if not all(origin == "*" or re.fullmatch(r"https?://[^/?#\s]+", origin) for origin in origins):
+            raise ValueError(
+                "CORS_ORIGINS holds what is no origin: write each as a browser sends it, https://app.example.com"
+            )
         return self
 
 
@@ -107,6 +121,8 @@ def load() -> Settings:
 
 def _sentence(problem: dict[str, Any]) -> str:
     """Says what is wrong with one setting; never shows its value, which may be a secret."""
+    if problem["type"] == "string_pattern_mismatch":
+        problem = problem | {"msg": "This is no address: write https://host or http://host:port"}
     words = str(problem["msg"]).removeprefix("Value error, ").rstrip(".")
     if not problem["loc"]:
         return f"{words}."

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import errno
 import gc
 import os
 import signal
@@ -13,6 +14,7 @@ from typing import Annotated, Any, NoReturn, TypeVar
 from uuid import UUID
 
 import orjson
+import structlog
 import typer
 import uvloop
 from rich.console import Console
@@ -53,6 +55,14 @@ def fail(sentence: object, code: int = 1) -> NoReturn:
     """Ends the command with one sentence on stderr."""
     errors.print(str(sentence), style="red", markup=False, soft_wrap=True)
     raise typer.Exit(code)
+
+
+def announce(found: Settings, sentence: str) -> None:
+    """Says that a service is up; where logs are read by machines, as one of them."""
+    if found.log_json:
+        structlog.get_logger().info("service.started", says=sentence)
+    else:
+        errors.print(sentence, markup=False, soft_wrap=True)
 
 
 def run(work: Coroutine[Any, Any, T]) -> T:
@@ -126,6 +136,10 @@ def listening(host: str, port: int, *, remedy: str) -> socket.socket:
             found.listen(128)
             unless_it_works.pop_all()
     except OSError as exc:
+        if isinstance(exc, socket.gaierror) or exc.errno == errno.EADDRNOTAVAIL:
+            raise CommandError(
+                f"{host} is no address of this machine ({exc.strerror}): correct --host or HOST."
+            ) from exc
         raise CommandError(f"Port {port} of {host} cannot be used ({exc.strerror}): {remedy}.") from exc
     return found
 

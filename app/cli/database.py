@@ -6,12 +6,13 @@ import asyncio
 import stat
 import sys
 from collections.abc import AsyncIterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from app.cli import first_start
 from app.cli.console import AsJson, as_json, errors, load, names, out, run
 from app.db import checkup, connections, embedded
 from app.db.migrate import create_embedded
@@ -102,7 +103,8 @@ async def _findings(settings: Settings) -> AsyncIterator[Finding]:
         async with opened(settings) as runtime:
             if runtime.server is not None:
                 url = runtime.server.dsn(user="leadkeeper_app", database=DATABASE)
-                yield _database(await checkup.ready(url))
+                found = _database(await checkup.ready(url))
+                yield replace(found, says=f"{found.says} It is kept in {runtime.server.data}.")
             async for finding in _connections(runtime):
                 yield finding
     except LeadkeeperError as exc:
@@ -138,6 +140,13 @@ async def _connections(runtime: Runtime) -> AsyncIterator[Finding]:
     yield Finding(
         "workspaces", True, ", ".join(known) or "none yet: `leadkeeper keys create --role operator` makes one."
     )
+    for account in await first_start.missing(runtime, known):
+        try:
+            await probe_account(runtime, account.kind, dict(account.config), account.secret)
+        except LeadkeeperError as exc:
+            yield Finding(f"{account.name}, as the settings name it", False, str(exc))
+        else:
+            yield Finding(f"{account.name}, as the settings name it", True, "It works; the next `serve` connects it.")
     for name, workspace_id in known.items():
         tenant = Tenant(workspace_id, "operator")
         async with runtime.db.transaction(tenant) as tx:

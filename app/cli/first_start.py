@@ -6,6 +6,9 @@ cannot be reached now does not keep the service from starting: it is tried again
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from uuid import UUID
+
 import structlog
 
 from app.cli.account import Account, connect
@@ -23,24 +26,30 @@ ACTOR = "first start"
 
 async def ensure(runtime: Runtime) -> None:
     """Makes the first workspace and its connections, where the settings name accounts and nobody has connected them."""
-    wanted = accounts(runtime.settings)
+    known = await names(runtime.db)
+    wanted = await missing(runtime, known)
     if not wanted:
         return
-    known = await names(runtime.db)
-    if known and FIRST not in known:
-        return
-    workspace_id = known.get(FIRST) or await workspaces.create(runtime.db, FIRST)
-    tenant = Tenant(workspace_id, "operator")
-    async with runtime.db.transaction(tenant) as tx:
-        had = {c.provider for c in await connections.every(tx, disconnected=True)}
+    tenant = Tenant(known.get(FIRST) or await workspaces.create(runtime.db, FIRST), "operator")
     for account in wanted:
-        if account.kind in had:
-            continue
         try:
             await connect(runtime, tenant, account, actor=ACTOR)
             log.info("connection.added", name=account.name, workspace=FIRST)
         except LeadkeeperError as exc:
-            log.warning("connection.refused", name=account.name, reason=str(exc))
+            remedy = "mend that, or the setting, and start again"
+            log.warning("connection.refused", name=account.name, reason=str(exc), remedy=remedy)
+
+
+async def missing(runtime: Runtime, known: Mapping[str, UUID]) -> list[Account]:
+    """Returns the accounts the settings name that the first workspace has never been connected with."""
+    wanted = accounts(runtime.settings)
+    if not wanted or (known and FIRST not in known):
+        return []
+    if not known:
+        return wanted
+    async with runtime.db.transaction(Tenant(known[FIRST], "operator")) as tx:
+        had = {c.provider for c in await connections.every(tx, disconnected=True)}
+    return [account for account in wanted if account.kind not in had]
 
 
 def accounts(settings: Settings) -> list[Account]:

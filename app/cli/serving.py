@@ -11,7 +11,7 @@ import typer
 import uvicorn
 
 from app.cli import first_start
-from app.cli.console import errors, listening, load, run, runtime
+from app.cli.console import announce, listening, load, run, runtime
 from app.cli.patience import Patient
 from app.inbox import applied
 from app.lab.servers import PartServer, until_ended
@@ -26,7 +26,7 @@ CONCURRENCY = 512
 def serve(
     scheduler: Annotated[bool, typer.Option("--scheduler/--no-scheduler", help="Sync in this process too.")] = True,
     host: Annotated[str | None, typer.Option(help="The address to listen on, instead of HOST.")] = None,
-    port: Annotated[int | None, typer.Option(help="The port to listen on, instead of PORT.")] = None,
+    port: Annotated[int | None, typer.Option(min=0, max=65535, help="The port to listen on, instead of PORT.")] = None,
 ) -> None:
     """Serve the API, and sync in the background."""
     settings = load()
@@ -61,7 +61,8 @@ async def _serve(settings: Settings, host: str, port: int, *, scheduler: bool) -
 
         for number in (signal.SIGINT, signal.SIGTERM):
             asyncio.get_running_loop().add_signal_handler(number, leave, number)
-        errors.print(f"Leadkeeper listens on http://{host}:{port}; its documentation is at /docs.", markup=False)
+        url = f"http://{f'[{host}]' if ':' in host else host}:{sock.getsockname()[1]}"
+        announce(settings, f"Leadkeeper listens on {url}; its documentation is at /docs.")
         await server.serve(sockets=[sock])
 
 
@@ -72,5 +73,5 @@ def worker() -> None:
 
 async def _work(settings: Settings) -> None:
     async with runtime(settings) as open_runtime, scheduled(open_runtime), applied(open_runtime):
-        errors.print("Leadkeeper syncs what is due.", markup=False)
+        announce(settings, "Leadkeeper syncs what is due.")
         await until_ended()

@@ -4,9 +4,8 @@ The wheel's own `get_server` is not used: as root it makes every parent folder w
 widened that was not made here.  PostgreSQL refuses to run as root, so root lends it to an unprivileged account; where
 that account may not go, the cluster moves to /var/lib/leadkeeper and a file LOCATION in the wanted folder says so.
 
-One server serves every process on the same folder: the first one starts it, the others attach, and only the one that
-started it stops it, on `stop` or at exit.  A process that is killed outright leaves its server running, and the next
-one attaches to it: no data is lost, but somebody has to stop that server by hand (`pg_ctl stop`, or SIGINT to its pid).
+One server serves every process on the same folder: the first one starts it, the others attach, and the last one stops
+it, on `stop` or at exit.  A process that is killed outright leaves its server running for the next one.
 Access is by a unix socket in a folder of mode 700 and never by TCP, which is why it needs no password.
 """
 
@@ -28,7 +27,7 @@ import subprocess
 import tempfile
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from urllib.parse import quote
 
@@ -61,25 +60,46 @@ class EmbeddedPostgres:
     #: the folder of the unix socket
     socket: Path
     pid: int
-    #: None: somebody else's server, which is not ours to stop
+    #: None: somebody else has started it
     process: subprocess.Popen[bytes] | None = field(default=None, repr=False, compare=False)
+    #: the folder that is locked while the server is started or stopped
+    place: Path = field(default=Path(), repr=False, compare=False)
+    #: an open file on which everybody who uses the server holds a shared lock; empty once it is left
+    used: list[int] = field(default_factory=list, repr=False, compare=False)
 
     def dsn(self, *, user: str, database: str) -> str:
         """Returns the address of a database, as libpq and asyncpg read it."""
         host = quote(str(self.socket), safe="")
         return f"postgresql://{quote(user, safe='')}@/{quote(database, safe='')}?host={host}&port={_PORT}"
 
+    @property
+    def is_alive(self) -> bool:
+        """Tells whether it runs still, whether or not it answers."""
+        return self.process.poll() is None if self.process else _is_alive(self.pid) and _is_postgres(self.pid)
+
     def stop(self, *, immediate: bool = False) -> None:
-        """Stops the server if this process started it; `immediate` is a crash, recovered from at the next start."""
+        """Leaves the server, and stops it if nobody else uses it.
+
+        `immediate` is a crash, recovered from at the next start: a server that this process started ends at once.
+        """
         atexit.unregister(self.stop)
-        if self.process is None or self.process.poll() is not None:
+        if not self.used:
             return
-        self.process.send_signal(signal.SIGQUIT if immediate else signal.SIGINT)
-        try:
-            self.process.wait(_PATIENCE)
-        except subprocess.TimeoutExpired:
-            self.process.send_signal(signal.SIGQUIT)
-            self.process.wait(_PATIENCE)
+        with contextlib.ExitStack() as stack:
+            # whoever starts meanwhile waits, and then finds a server that stays, or none
+            with contextlib.suppress(OSError, EmbeddedPostgresError):
+                stack.enter_context(_locked(self.place))
+            if _let_go(self.used.pop()) or (immediate and self.process):
+                self.end(signal.SIGQUIT if immediate else signal.SIGINT)
+
+    def end(self, number: int) -> None:
+        """Ends the server with a signal, or at once where that takes too long."""
+        for attempt in (number, signal.SIGQUIT):
+            if self.is_alive:
+                os.kill(self.pid, attempt)
+            deadline = time.monotonic() + _PATIENCE
+            while self.is_alive and time.monotonic() < deadline:
+                time.sleep(_POLL)
         if self.socket != self.data:
             with contextlib.suppress(OSError):
                 self.socket.rmdir()
@@ -96,12 +116,15 @@ def start(data: Path, *, fast_unsafe: bool = False) -> EmbeddedPostgres:
     try:
         _make_parents(wanted.parent)
         with _locked(wanted.parent):
-            return _start(wanted, fast_unsafe=fast_unsafe)
+            found = _start(wanted, fast_unsafe=fast_unsafe)
+            server = replace(found, place=wanted.parent, used=[_take(found.data)])
     except (OSError, subprocess.SubprocessError) as exc:
         raise EmbeddedPostgresError(
             f"The embedded PostgreSQL cannot use {wanted} ({exc}): run Leadkeeper as the user who owns that folder, "
             "name another one, or set DATABASE_URL."
         ) from exc
+    atexit.register(server.stop)
+    return server
 
 
 @dataclass(frozen=True, slots=True)
@@ -382,6 +405,24 @@ def _is_postgres(pid: int) -> bool:
     return "(postgres) " in found and "(postgres) Z" not in found
 
 
+def _take(cluster: Path) -> int:
+    """Says that this process uses the server, until it lets go or ends; returns the file that says so."""
+    handle = os.open(cluster / "users", os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o600)
+    fcntl.flock(handle, fcntl.LOCK_SH)
+    return handle
+
+
+def _let_go(handle: int) -> bool:
+    """Ends the use of a server; returns whether nobody else uses it."""
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    finally:
+        os.close(handle)
+    return True
+
+
 def _answers(binaries: Path, socket: Path) -> bool:
     command = (binaries / "pg_isready", "-q", "-h", socket, "-p", str(_PORT), "-U", OWNER, "-d", "postgres")
     return _Account().run(*command).returncode == 0
@@ -410,11 +451,10 @@ def _launch(binaries: Path, cluster: Path, account: _Account, *, settings: tuple
     finally:
         os.close(log)
     server = EmbeddedPostgres(data=cluster, socket=socket, pid=process.pid, process=process)
-    atexit.register(server.stop)
     try:
         _await_answer(binaries, server, process, before)
     except BaseException:
-        server.stop(immediate=True)
+        server.end(signal.SIGQUIT)
         raise
     return server
 

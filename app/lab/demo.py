@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import fcntl
 import json
+import os
 import socket
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass, field
+from pathlib import Path
 from uuid import UUID
 
 from rich.console import Console
@@ -17,6 +20,7 @@ from rich.table import Table
 
 from app.db import connections, leads, links, recipients, reviews, runs
 from app.domain.values import JSON
+from app.errors import LeadkeeperError
 from app.inbox import applied
 from app.lab import agreement
 from app.lab.servers import serving, until_ended
@@ -54,12 +58,39 @@ class Summary:
     disagreements: list[list[str]] = field(default_factory=list)
 
 
+class DemoUnderWay(LeadkeeperError):
+    """A demo runs on this data folder already, and this one would empty its database: end that one with Ctrl-C, or set
+    LEADKEEPER_DATA_DIR to another folder."""
+
+    def __init__(self) -> None:
+        super().__init__(" ".join(str(self.__doc__).split()))
+
+
+@contextlib.contextmanager
+def _alone(folder: Path) -> Iterator[None]:
+    """Keeps other demos of this folder out until the block, or the process, ends."""
+    handle = os.open(folder / "demo.lock", os.O_RDWR | os.O_CREAT, 0o600)
+    try:
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise DemoUnderWay from None
+        yield
+    finally:
+        os.close(handle)
+
+
 async def demo(settings: Settings, sock: socket.socket | None = None) -> int:
     """Runs the demo; returns the process's exit code: 0 when both sides agree.
 
     With a bound socket it then serves the API of what it made, until somebody ends it. It never touches the database
     of `DATABASE_URL`: it has one of its own on the embedded server, made anew each time.
     """
+    with _alone(settings.data_dir):
+        return await _demo(settings, sock)
+
+
+async def _demo(settings: Settings, sock: socket.socket | None) -> int:
     console = Console(highlight=False, soft_wrap=True)
     # Instantly's webhook is registered where this demo will listen
     public_url = None if sock is None else "http://{}:{}".format(*sock.getsockname())

@@ -32,6 +32,7 @@ from app.providers.base import (
     Limiter,
     ProviderError,
     RateLimited,
+    Refused,
     Rejected,
     Resource,
     Unavailable,
@@ -109,6 +110,10 @@ class Funnel:
         penalty: float,
         on_call: OnCall | None = None,
     ) -> None:
+        if not all(re.fullmatch(r"[!-~]*", secret) for secret in secrets):
+            raise Refused(
+                f"No token or key of {name} holds such characters or a space: copy it again, and nothing else."
+            )
         self._client = client
         self._name = name
         self._base_url = base_url.rstrip("/")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 import os
 import shutil
 import signal
@@ -9,7 +11,6 @@ import stat
 import subprocess
 import sys
 import tempfile
-import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -19,6 +20,9 @@ import pytest
 
 from app.db import embedded
 from app.db.embedded import OWNER, EmbeddedPostgres, EmbeddedPostgresError
+from app.db.session import DatabaseUnavailable
+from app.runtime import opened
+from app.settings import Settings
 
 IS_ROOT = os.geteuid() == 0
 ROOT = Path(__file__).parents[2]
@@ -78,17 +82,6 @@ def in_another_process(place: Path) -> Iterator[Callable[[Path, str], subprocess
     for process in processes:
         process.kill()
         process.communicate()
-
-
-@pytest.fixture
-def until_gone() -> Callable[[int], None]:
-    def wait(pid: int) -> None:
-        deadline = time.monotonic() + 10
-        while embedded._is_alive(pid) and embedded._is_postgres(pid):
-            assert time.monotonic() < deadline
-            time.sleep(0.01)
-
-    return wait
 
 
 async def ask(server: EmbeddedPostgres, sql: str) -> object:
@@ -162,11 +155,33 @@ async def test_a_second_process_attaches_and_leaves_it_running(
     assert await ask(server, "SELECT 1") == 1
 
 
+async def test_whoever_uses_it_last_stops_it(
+    data: Path, start: Start, in_another_process: Callable[[Path, str], subprocess.Popen[str]]
+) -> None:
+    """As with a service that was started while a sync at the command line was under way, which ends first."""
+    first = in_another_process(data, "import time; time.sleep(60)")
+    assert first.stdout is not None
+    said = first.stdout.readline()
+    server = start(data)
+    first.send_signal(signal.SIGINT)
+    first.wait(20)
+
+    assert said.split() == [str(server.pid), "True"]
+    assert server.is_alive
+    assert await ask(server, "SELECT 1") == 1
+    server.stop()
+    assert not server.is_alive
+    assert not (data / "postmaster.pid").exists()
+
+
 def test_starting_together_makes_one_server(place: Path) -> None:
     with ThreadPoolExecutor(4) as pool:
         servers = list(pool.map(lambda _: embedded.start(place / "pg", fast_unsafe=True), range(4)))
     for server in servers:
         server.stop()
+    for server in servers:
+        if server.process is not None:
+            server.process.wait()
 
     assert len({server.pid for server in servers}) == 1
     assert sum(server.process is not None for server in servers) == 1
@@ -186,7 +201,6 @@ async def test_a_killed_application_leaves_it_to_the_next(
     data: Path,
     start: Start,
     in_another_process: Callable[[Path, str], subprocess.Popen[str]],
-    until_gone: Callable[[int], None],
 ) -> None:
     killed = in_another_process(data, "import time; time.sleep(60)")
     assert killed.stdout is not None
@@ -195,13 +209,27 @@ async def test_a_killed_application_leaves_it_to_the_next(
     killed.wait()
     server = start(data)
 
-    try:
-        assert (server.pid, server.process) == (pid, None)
-        assert os.getsid(pid) == pid
-        assert await ask(server, "SELECT 1") == 1
-    finally:
-        os.kill(pid, signal.SIGINT)
-        until_gone(pid)
+    assert (server.pid, server.process) == (pid, None)
+    assert os.getsid(pid) == pid
+    assert await ask(server, "SELECT 1") == 1
+    server.stop()
+    assert not server.is_alive
+
+
+async def test_a_service_whose_server_is_killed_gets_a_new_one(data: Path) -> None:
+    async with opened(Settings(data_dir=data.parent, database_url=None)) as runtime:
+        assert runtime.server is not None
+        os.kill(runtime.server.pid, signal.SIGKILL)
+        assert runtime.server.process is not None
+        runtime.server.process.wait()
+        async with asyncio.timeout(20):
+            while True:
+                with contextlib.suppress(DatabaseUnavailable):
+                    await runtime.db.now()
+                    break
+                await asyncio.sleep(0.1)
+
+    assert not (data / "postmaster.pid").exists()
 
 
 async def test_a_pid_that_is_now_another_program_does_not_stand_in_the_way(data: Path, start: Start) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import fcntl
 import json
 import re
 import signal
@@ -88,6 +89,12 @@ def test_wrong_usage_is_2(leadkeeper: Leadkeeper, args: tuple[str, ...]) -> None
         ({"LEADKEEPER_DATA_DIR": "/dev/null/data"}, "/dev/null/data", "set LEADKEEPER_DATA_DIR"),
         ({"LEADKEEPER_ENV": "production"}, "LEADKEEPER_SECRET_KEY", "set it to 32 random characters"),
         ({"LEADKEEPER_SECRET_KEY": "s3cret"}, "LEADKEEPER_SECRET_KEY", "use 32 random characters"),
+        ({"MIGRATION_DATABASE_URL": "postgresql://o:s3cret@h/d"}, "DATABASE_URL is not", "set both, or neither"),
+        ({"PUBLIC_URL": "leads.s3cret.example"}, "PUBLIC_URL", "write https://host"),
+        ({"AIRTABLE_API_URL": "s3cret"}, "AIRTABLE_API_URL", "write https://host"),
+        ({"CORS_ORIGINS": "app.s3cret.example"}, "CORS_ORIGINS", "https://app.example.com"),
+        ({"PORT": "70000"}, "PORT", "less than or equal to 65535"),
+        ({"RATE_PER_MINUTE": "0"}, "RATE_PER_MINUTE", "greater than or equal to 1"),
         ({"SYNC_INTERVAL_MINUTES": "s3cret"}, "SYNC_INTERVAL_MINUTES", "correct it in the environment or .env"),
     ],
 )
@@ -184,9 +191,23 @@ def test_a_port_that_is_taken_is_one_sentence(leadkeeper: Leadkeeper) -> None:
         port = taken.getsockname()[1]
         found = leadkeeper("serve", "--port", str(port))
 
-    assert found.exit_code == 1
+        elsewhere = leadkeeper("serve", "--host", "192.0.2.1")
+
+    assert (found.exit_code, elsewhere.exit_code) == (1, 1)
     assert found.stderr.startswith(f"Port {port} of 127.0.0.1 cannot be used")
     assert "choose another with --port" in found.stderr
+    assert "correct --host or HOST" in elsewhere.stderr
+
+
+def test_a_second_demo_leaves_the_first_one_its_database(leadkeeper: Leadkeeper, tmp_path: Path) -> None:
+    (tmp_path / "data").mkdir(mode=0o700)
+    with (tmp_path / "data" / "demo.lock").open("w") as first:
+        fcntl.flock(first, fcntl.LOCK_EX)
+        found = leadkeeper("demo", "--once")
+
+    assert found.exit_code == 1
+    assert found.stderr.startswith("A demo runs on this data folder already")
+    assert "set LEADKEEPER_DATA_DIR" in found.stderr
 
 
 @pytest.mark.slow

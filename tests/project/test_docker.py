@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 import yaml
 
+from app.settings import Settings
 from tests.project.conftest import ROOT
 
 DOCKERFILE = (ROOT / "Dockerfile").read_text(encoding="utf-8")
@@ -91,6 +92,17 @@ def test_the_service_waits_for_its_schema_and_stays_behind_the_proxy() -> None:
     assert proxy["ports"] == ["${LEADKEEPER_BIND:-127.0.0.1}:8000:8000"]
     assert service["read_only"] is True
     assert "MIGRATION_DATABASE_URL" not in service["environment"]
+
+
+def test_every_setting_that_an_operator_may_choose_reaches_the_service() -> None:
+    """The image, the proxy and the service itself decide the others."""
+    decided = {
+        "MIGRATION_DATABASE_URL", "LEADKEEPER_DATA_DIR", "HOST", "PORT", "MAX_BODY_BYTES", "LOG_JSON",
+    }  # fmt: skip
+
+    assert {str(field.alias) for field in Settings.model_fields.values()} - decided <= set(
+        SERVICES["leadkeeper"]["environment"]
+    )
 
 
 def test_every_lasting_service_is_watched() -> None:

@@ -462,6 +462,18 @@ class TestSecrets:
         assert "CANARY" not in repr(vars(funnel)["_headers"])
 
 
+@pytest.mark.parametrize("token", ["pat\N{LATIN SMALL LETTER O WITH DIAERESIS}k", "pat k", "pat\nk"])
+def test_a_token_that_is_none_is_refused_before_it_is_sent(
+    client: httpx.AsyncClient, limiter: FakeLimiter, clock: FakeClock, rng: random.Random, token: str
+) -> None:
+    """As when more, or something else, was copied."""
+    with pytest.raises(Refused, match="copy it again"):
+        Funnel(
+            client, name="Example", base_url=URL, headers={"Authorization": f"Bearer {token}"}, resources=(),
+            limiter=limiter, clock=clock, rng=rng, secrets=(token,), explain=only_teapots, penalty=30.0,
+        )  # fmt: skip
+
+
 async def test_a_page_of_html_is_called_one(funnel: Funnel, web: respx.MockRouter, guard: Guard) -> None:
     web.post(URL).mock(return_value=httpx.Response(502, html="<html><body>Bad Gateway</body></html>"))
 
