@@ -23,6 +23,8 @@ from tests.sync.conftest import Bench
 
 #: Seconds after which a transaction that goes on waits for nobody.
 SOON = 0.03
+#: Seconds within which a merge has its locks, waits or has ended, however busy the machine is.
+PATIENCE = 10.0
 Order = Literal["the merge waits", "the sync waits"]
 
 
@@ -66,27 +68,27 @@ class Merging:
         """Starts it, and comes back when it waits, has ended, or has its locks and lets the other one run into them."""
         locked = asyncio.Event()
         self.task = asyncio.create_task(self._merge(locked, order))
-        await self._until(lambda: self._ended or (order == "the sync waits" and locked.is_set()))
+        await self._until(lambda: self._ended or (order == "the sync waits" and locked.is_set()), PATIENCE)
 
     async def _merge(self, locked: asyncio.Event, order: Order) -> Preview:
         async with self.bench.world.transaction() as tx:
             await leads.lock(tx, [self.one, self.other])
             locked.set()
             if order == "the sync waits":
-                await self._until(lambda: False)
+                await self._until(lambda: False, SOON)
             return await merge.merge(tx, self.one, self.other, choices={}, actor="ann@team.test", dry_run=False)
 
     @property
     def _ended(self) -> bool:
         return self.task is not None and self.task.done()
 
-    async def _until(self, so_far: Callable[[], bool]) -> None:
+    async def _until(self, so_far: Callable[[], bool], seconds: float) -> None:
         """Waits until somebody waits for a lock, or for a moment."""
         sql = (
             "SELECT EXISTS (SELECT FROM pg_stat_activity WHERE datname = current_database()"
             " AND wait_event_type = 'Lock')"
         )
-        for _ in range(int(SOON / 0.005)):
+        for _ in range(int(seconds / 0.005)):
             if so_far() or await self.bench.value(sql):
                 return
             await asyncio.sleep(0.005)
