@@ -57,10 +57,27 @@ class Draft:
         self.actions.append(action)
         self.do(action)
 
-    def set(self, name: str, value: JSON, *, rule: str, origin: Origin, **extra: object) -> None:
-        """Gives a field of the lead a value."""
+    def set(
+        self,
+        name: str,
+        value: JSON,
+        *,
+        rule: str,
+        origin: Origin,
+        link: str | None = None,
+        losers: tuple[Mapping[str, JSON], ...] = (),
+        derived: bool = False,
+        clears: bool = False,
+        event_at: str | None = None,
+    ) -> None:
+        """Gives a field of the lead a value; what is said of it is explained at `SetField`."""
         old = self.lead.values.get(name)
-        self.emit(SetField(field=name, value=value, old=old, rule=rule, origin=origin, **extra))  # type: ignore[arg-type]
+        self.emit(
+            SetField(
+                field=name, value=value, old=old, rule=rule, origin=origin, link=link, losers=losers, derived=derived,
+                clears=clears, event_at=event_at,
+            )
+        )  # fmt: skip
 
     def do(self, action: Action) -> None:
         """Carries one action out."""
