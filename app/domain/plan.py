@@ -200,15 +200,19 @@ def _judge(draft: Draft, link: Link, mapped: Mapped, *, is_readable: bool) -> No
 
 def _accept(draft: Draft, link: Link, mapped: Mapped, verdict: Verdict) -> None:
     name, value, conflict = mapped.field, verdict.value, verdict.conflict
-    draft.set(
-        name,
-        value,
-        rule=mapped.rule.value,
-        origin=origin_of(link),
-        link=link.id,
-        losers=({"value": conflict.local, "why": conflict.why},) if conflict is not None else (),
-        clears=is_empty(value) and policy.field(name).clears,
-        event_at=link.observed_at if name == "is_positive_reply" else None,
+    # not through `Draft.set`: this is made for every cell that changed there
+    draft.emit(
+        SetField(
+            field=name,
+            value=value,
+            old=draft.lead.values.get(name),
+            rule=mapped.rule.value,
+            origin=origin_of(link),
+            link=link.id,
+            losers=({"value": conflict.local, "why": conflict.why},) if conflict is not None else (),
+            clears=is_empty(value) and policy.field(name).clears,
+            event_at=link.observed_at if name == "is_positive_reply" else None,
+        )
     )
 
 
