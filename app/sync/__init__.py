@@ -6,6 +6,7 @@ Knows Protocols, no vendors. One way to read it:
   what cannot be done.
 - In: `pull` stores what is shown (`campaigns` says which of them are read), `sweep` finds what is gone, and `reconcile`
   makes decisions of it, after `place` has found whose it is and `breakers` has held back what looks like an accident.
+  A `batch` is what it locks, plans and writes at once; `activity` tells people of it.
 - Out: `push` writes over `outgoing` what a record lacks, `create` adds records; `write_back` changes rows of campaigns,
   `erase_there` deletes records of erased people. `plans` shows all of this first.
 - Beside records: `hooks`, `mails` and `completeness` see to it that every event arrives, `inbox` applies what has

@@ -19,6 +19,7 @@ from app.domain.lead import Lead
 from app.domain.mapping import CRM_ID
 from app.providers.base import Guard, Record, Write
 from app.sync import outgoing, reconcile
+from app.sync.batch import gather
 from app.sync.job import Job
 from app.sync.outgoing import Outgoing
 
@@ -31,7 +32,7 @@ async def create(job: Job) -> None:
     while True:
         async with job.db.transaction(job.tenant) as tx:
             due = await link_work.new_due(tx, job.id, LOOK_UP)
-            batch = await reconcile.gather(tx, job, [lead_id for _, lead_id in due if lead_id], await job.views(tx))
+            batch = await gather(tx, job, [lead_id for _, lead_id in due if lead_id], await job.views(tx))
             started = tx.now
             wanted = [(s, lead) for s, lead in batch.find(dict(due)) if not lead.deleted]
             await link_work.remove(tx, dict(due).keys() - {UUID(s.link.id) for s, _ in wanted})
@@ -84,7 +85,7 @@ async def _adopt(job: Job, pairs: Sequence[tuple[StoredLink, Record]], started: 
 async def _create(job: Job, chunk: Sequence[Work]) -> None:
     column = job.connection.table.pseudo[CRM_ID].column if CRM_ID in job.connection.table.pseudo else None
     async with job.fenced() as tx:
-        batch = await reconcile.gather(tx, job, [lead_id for _, lead_id in chunk if lead_id], await job.views(tx))
+        batch = await gather(tx, job, [lead_id for _, lead_id in chunk if lead_id], await job.views(tx))
         ready = []
         for stored, lead in batch.find(dict(chunk)):
             out = outgoing.pick(stored, lead)

@@ -19,7 +19,7 @@ from app.domain.plan import apply, edit
 from app.domain.policy import Source
 from app.domain.values import JSON, instant
 from app.errors import LeadkeeperError
-from app.sync import duplicates, reconcile, size
+from app.sync import activity, duplicates, size
 from app.sync.canonical import NOTE_LIMIT, FieldProblem, InvalidFields, canonical
 
 
@@ -308,4 +308,4 @@ async def _save(tx: Tx, before: Lead, actions: list[Action], actor: str) -> Lead
 async def record(tx: Tx, recorded: Sequence[tuple[Lead, int, list[Action]]], actor: str, source: Source) -> None:
     """Writes down what somebody did to leads, at their new versions: the history, and what the activity log shows."""
     await history.record(tx, recorded, source=source.value, actor=actor)
-    await reconcile.log_moves(tx, recorded, actor=actor)
+    await activity.log(tx, recorded, actor=actor)

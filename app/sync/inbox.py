@@ -25,7 +25,7 @@ from app.domain.events import Event, Unread
 from app.domain.lead import Action, Lead, SetField
 from app.domain.policy import Source
 from app.domain.values import JSON
-from app.sync import duplicates, edit, reconcile
+from app.sync import activity, duplicates, edit
 from app.sync.halving import Overtaken, halving
 
 log = structlog.get_logger()
@@ -267,7 +267,7 @@ async def _happen(
     await leads.save(tx, [(before, lead) for before, lead in moved if before is not None])
     await leads.claim_identities(tx, [(before, lead) for before, lead in moved if before is None])
     await history.record(tx, recorded, source=Source.EVENT.value)
-    await reconcile.log_moves(tx, recorded, actor=Source.EVENT.value)
+    await activity.log(tx, recorded, actor=Source.EVENT.value)
     await history.log(tx, batch.activities)
     await history.correct(tx, batch.replies)
     await duplicates.notice(tx, [(before, lead) for before, lead in moved if before is None])

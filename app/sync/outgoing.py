@@ -26,6 +26,7 @@ from app.domain.values import JSON, MISSING, instant, is_empty
 from app.errors import LeadkeeperError
 from app.providers.base import Guard, ProviderError, Record, Rejected, Uncertain
 from app.sync import reconcile
+from app.sync.batch import gather, lock_leads_of
 from app.sync.job import Job
 
 #: Seconds after which what we read of a record is too old to write on.
@@ -186,7 +187,7 @@ async def _confirm(job: Job, outgoing: Sequence[Outgoing], records: Sequence[Rec
     observations = [job.adapter.observe(record) for record in records]
     async with job.fenced() as tx:
         # before the links themselves are written: whoever locks a lead first waits for nobody who has its links
-        await reconcile.lock_leads_of(tx, _ids(outgoing))
+        await lock_leads_of(tx, _ids(outgoing))
         for out, seen in zip(outgoing, observations, strict=True):
             if out.stored.is_new:
                 await link_work.adopt(tx, job.id, [(UUID(out.stored.link.id), seen)])
@@ -243,7 +244,7 @@ async def _give_up(
 async def _locked(tx: Tx, job: Job, outgoing: Sequence[Outgoing]) -> list[tuple[Outgoing, StoredLink]]:
     """Loads the links of outgoing records once more, under the locks of their leads."""
     views = await job.views(tx)
-    batch = await reconcile.gather(tx, job, await reconcile.lock_leads_of(tx, _ids(outgoing)), views)
+    batch = await gather(tx, job, await lock_leads_of(tx, _ids(outgoing)), views)
     now = {s.link.id: s for found in batch.links.values() for s in found}
     return [(out, now[out.stored.link.id]) for out in outgoing if out.stored.link.id in now]
 

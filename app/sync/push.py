@@ -14,6 +14,7 @@ from app.db import link_work, links
 from app.db.link_work import Work
 from app.providers.base import Guard, Record, Write
 from app.sync import outgoing, reconcile
+from app.sync.batch import gather
 from app.sync.create import create
 from app.sync.job import Job
 from app.sync.outgoing import FRESH_SECONDS, Outgoing
@@ -59,7 +60,7 @@ async def _read_again(job: Job, due: Sequence[Work]) -> datetime:
 async def _write(job: Job, chunk: Sequence[Work], read_at: datetime) -> None:
     async with job.fenced() as tx:
         views = await job.views(tx)
-        batch = await reconcile.gather(tx, job, [lead_id for _, lead_id in chunk if lead_id], views)
+        batch = await gather(tx, job, [lead_id for _, lead_id in chunk if lead_id], views)
         ready: list[Outgoing] = []
         for stored, lead in batch.find(link_id for link_id, _ in chunk):
             if lead.deleted:

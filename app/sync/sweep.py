@@ -17,8 +17,8 @@ from app.db.session import Tx
 from app.domain.lead import Origin
 from app.domain.values import instant
 from app.providers.base import CursorExpired, Record
+from app.sync.batch import lock_leads_of
 from app.sync.job import STREAM, Job
-from app.sync.reconcile import lock_leads_of
 
 #: A sweep that misses more than this many records, and more than this share of all, waits for a person.
 MASS, MASS_SHARE = 10, 0.05
