@@ -89,12 +89,8 @@ async def _sync(settings: Settings, in_workspace: str | None, name: str | None, 
         async with open_runtime.db.transaction(tenant) as tx:
             await runs.take_turns(tx)
             for stored in chosen:
-                under_way = await runs.open_for(tx, stored.id)
-                run_id = (
-                    under_way["id"]
-                    if under_way
-                    else await runs.queue(tx, stored.id, "delta", "cli", requested_by=ACTOR)
-                )
+                waits = await runs.open_for(tx, stored.id, "delta", begun=False)
+                run_id = waits["id"] if waits else await runs.queue(tx, stored.id, "delta", "cli", requested_by=ACTOR)
                 queued[stored.name] = run_id
         await _watch(open_runtime, tenant, queued, show=show)
         async with open_runtime.db.transaction(tenant) as tx:

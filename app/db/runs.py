@@ -38,14 +38,16 @@ async def queue(
     return run_id
 
 
-async def open_for(tx: Tx, connection_id: UUID | None, kind: str | None = None) -> Any:
-    """Returns the oldest run under way or queued, of a connection, or of the workspace for None."""
+async def open_for(tx: Tx, connection_id: UUID | None, kind: str | None = None, *, begun: bool = True) -> Any:
+    """Returns the oldest open run of a connection, or of the workspace for None; without `begun`, one that waits."""
     return await tx.one(
         f"SELECT {_SHOWN} FROM sync_run WHERE workspace_id = $1 AND connection_id IS NOT DISTINCT FROM $2"
-        f" AND state IN {OPEN} AND ($3::text IS NULL OR kind = $3) ORDER BY created_at, id LIMIT 1",
+        f" AND state IN {OPEN} AND ($3::text IS NULL OR kind = $3) AND ($4 OR started_at IS NULL)"
+        " ORDER BY created_at, id LIMIT 1",
         tx.workspace_id,
         connection_id,
         kind,
+        begun,
     )
 
 
@@ -159,29 +161,39 @@ async def take_turns(tx: Tx) -> None:
     await tx.run("SELECT pg_advisory_xact_lock(hashtextextended('runs ' || $1::text, 0))", str(tx.workspace_id))
 
 
-async def open_whole(tx: Tx, kind: str, options: Mapping[str, JSON]) -> Any:
-    """Returns the run of the whole workspace under way that was asked for in the same words, or None."""
+async def open_whole(tx: Tx, kind: str, options: Mapping[str, JSON], *, begun: bool) -> Any:
+    """Returns the open run of the whole workspace that was asked for in the same words, or None.
+
+    Without `begun`, only one of which no part was begun.
+    """
     return await tx.one(
-        f"SELECT {_SHOWN} FROM sync_run WHERE workspace_id = $1 AND connection_id IS NULL AND kind = $2"
-        f" AND options = $3 AND state IN {OPEN} ORDER BY created_at, id LIMIT 1",
+        f"SELECT {_SHOWN} FROM sync_run r WHERE workspace_id = $1 AND connection_id IS NULL AND kind = $2"
+        f" AND options = $3 AND state IN {OPEN} AND ($4 OR NOT EXISTS (SELECT FROM sync_run p"
+        " WHERE p.workspace_id = r.workspace_id AND p.parent_id = r.id AND p.started_at IS NOT NULL))"
+        " ORDER BY created_at, id LIMIT 1",
         tx.workspace_id,
         kind,
         dict(options),
+        begun,
     )
 
 
-async def adopt(tx: Tx, parent_id: UUID, connection_id: UUID, kind: str, options: Mapping[str, JSON]) -> bool:
-    """Makes a connection's run under way, with these options at least, a part of a workspace's run; returns False where
-    there is none to take."""
+async def adopt(
+    tx: Tx, parent_id: UUID, connection_id: UUID, kind: str, options: Mapping[str, JSON], *, begun: bool
+) -> bool:
+    """Makes a connection's open run, with these options at least, a part of a workspace's run; returns False where
+    there is none to take. Without `begun`, one that is worked on is not taken.
+    """
     return bool(
         await tx.run(
             "UPDATE sync_run SET parent_id = $2 WHERE workspace_id = $1 AND connection_id = $3 AND kind = $4"
-            f" AND options @> $5 AND parent_id IS NULL AND state IN {OPEN}",
+            f" AND options @> $5 AND parent_id IS NULL AND state IN {OPEN} AND ($6 OR started_at IS NULL)",
             tx.workspace_id,
             parent_id,
             connection_id,
             kind,
             dict(options),
+            begun,
         )
     )
 

@@ -1,4 +1,8 @@
-"""Ask: a person or a cron asks for sync work. It is queued, or joined where the same work is under way already."""
+"""Ask: a person or a cron asks for sync work. It is queued, or joined where the same work waits already.
+
+Work that has begun may be past what somebody has just changed, and its end would say that this was seen. So another run
+follows it, unless a cron asks, which has nothing particular in mind, or all is read anyway.
+"""
 
 from __future__ import annotations
 
@@ -12,6 +16,8 @@ from app.db.session import Tx
 from app.domain.values import JSON
 from app.errors import LeadkeeperError
 
+#: Runs that read everything: one that has begun is as good as another one.
+_WHOLE = frozenset({"full", "refresh", "analytics"})
 _REMEDIES = {"new": "approve its first plan", "paused": "resume it", "stopped": "mend what stopped it and resume it"}
 
 
@@ -51,7 +57,7 @@ async def ask(
     lead_ids: Sequence[UUID] = (),
     options: Mapping[str, JSON] | None = None,
 ) -> Any:
-    """Queues a run and returns it; a run of the same kind under way is returned instead of a second one.
+    """Queues a run and returns it; a run of the same kind that waits is returned instead of a second one.
 
     `only_due` is for a cron: connections whose time has come. Where none is due, the run returned is done already.
 
@@ -66,11 +72,12 @@ async def ask(
         raise NothingToSync
     if lead_ids:
         await link_work.touch_leads(tx, lead_ids, [c.id for c in chosen])
+    begun = only_due or kind in _WHOLE
     if len(chosen) == 1:
-        run_id = await _of_one(tx, chosen[0].id, kind, trigger, actor, options or {})
+        run_id = await _of_one(tx, chosen[0].id, kind, trigger, actor, options or {}, begun=begun)
     else:
         scope = {"provider": provider} if provider else {}
-        run_id = await _of_many(tx, chosen, kind, trigger, actor, scope, options or {})
+        run_id = await _of_many(tx, chosen, kind, trigger, actor, scope, options or {}, begun=begun)
     return await runs.get(tx, run_id)
 
 
@@ -88,11 +95,11 @@ async def choose(tx: Tx, *, provider: str | None = None, connection_id: UUID | N
 
 
 async def _of_one(
-    tx: Tx, connection_id: UUID, kind: str, trigger: str, actor: str, options: Mapping[str, JSON]
+    tx: Tx, connection_id: UUID, kind: str, trigger: str, actor: str, options: Mapping[str, JSON], *, begun: bool
 ) -> UUID:
-    under_way = await runs.open_for(tx, connection_id, kind)
-    if under_way is not None and under_way["options"].items() >= options.items():
-        return UUID(str(under_way["id"]))
+    there = await runs.open_for(tx, connection_id, kind, begun=begun)
+    if there is not None and there["options"].items() >= options.items():
+        return UUID(str(there["id"]))
     return await runs.queue(tx, connection_id, kind, trigger, requested_by=actor, options=options)
 
 
@@ -104,14 +111,16 @@ async def _of_many(
     actor: str,
     scope: Mapping[str, JSON],
     options: Mapping[str, JSON],
+    *,
+    begun: bool,
 ) -> UUID:
-    """A run of the workspace with a part per connection; parts under way are taken in instead of done twice."""
-    under_way = await runs.open_whole(tx, kind, {**scope, **options})
-    if under_way is not None:
-        return UUID(str(under_way["id"]))
+    """A run of the workspace with a part per connection; runs that are there are taken in instead of done twice."""
+    there = await runs.open_whole(tx, kind, {**scope, **options}, begun=begun)
+    if there is not None:
+        return UUID(str(there["id"]))
     run_id = await runs.queue(tx, None, kind, trigger, requested_by=actor, options={**scope, **options})
     for connection in chosen:
-        if not await runs.adopt(tx, run_id, connection.id, kind, options):
+        if not await runs.adopt(tx, run_id, connection.id, kind, options, begun=begun):
             await runs.queue(tx, connection.id, kind, trigger, requested_by=actor, parent_id=run_id, options=options)
     await runs.start(tx, run_id)
     if not chosen:

@@ -10,7 +10,7 @@ from uuid import UUID
 import httpx
 import pytest
 
-from app.db import reviews
+from app.db import reviews, runs
 from app.lab.sandboxes import COLUMNS, TOKEN
 from app.sandbox.airtable import AirtableSandbox
 from tests.api.conftest import Clients
@@ -147,6 +147,26 @@ async def test_a_run_under_way_is_joined(team: Clients, member: httpx.AsyncClien
     assert {a.status_code for a in answers} == {202}
     assert len({a.json()["id"] for a in answers}) == 1
     assert full.json()["id"] != answers[0].json()["id"]
+
+
+async def test_what_was_asked_for_after_a_run_has_begun_is_another_run(
+    team: Clients, member: httpx.AsyncClient, connection: str
+) -> None:
+    cron, kinds = await team.of("cron"), ("delta", "full")
+    begun = {kind: (await member.post(f"/api/admin/sync/{kind}")).json()["id"] for kind in kinds}
+    async with team.runtime.db.transaction(team.tenant) as tx:
+        for run_id in begun.values():
+            await runs.start(tx, UUID(run_id))
+        await tx.run("UPDATE connection SET next_run_at = $1 WHERE workspace_id = $2", tx.now, team.workspace_id)
+
+    joined = await cron.post("/api/admin/sync/delta")
+    delta, again = [(await member.post("/api/admin/sync/delta")).json() for _ in range(2)]
+    full = await member.post("/api/admin/sync/full")
+
+    assert joined.json()["id"] == begun["delta"], "a cron has nothing particular in mind"
+    assert delta["id"] not in begun.values()
+    assert again["id"] == delta["id"]
+    assert full.json()["id"] == begun["full"], "everything is read, whoever asks"
 
 
 async def test_two_connections_are_parts_of_one_run(

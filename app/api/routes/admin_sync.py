@@ -31,8 +31,8 @@ _ENDED: dict[int | str, dict[str, Any]] = {200: {"model": Run}}
 async def delta(runtime: Running, caller: Current, once: Once, wait: running.Wait = 0) -> Response:
     """Reads what changed on every side and brings it to agreement.
 
-    A `cron` key covers the connections whose time has come; any other key all active ones. Where this is under way
-    already, the answer is that run.
+    A `cron` key covers the connections whose time has come; any other key all active ones. Where this waits
+    already, the answer is that run. One that has begun may be past what you have just changed, so another follows it.
     """
     is_cron = caller.role == "cron"
 
