@@ -131,8 +131,13 @@ def _hear_news(cell: Cell, seen: Seen, here: Here, how: How) -> Verdict:
     """The sides differ: finds out which of them says something new, and what the rule makes of it."""
     if cell.state is State.HELD:
         # derived anew from the frozen base: with news on one side only, that side's news takes its way
-        state = State.PENDING if _is_local_news(cell, here, how) else State.AGREED
-        verdict = _hear_news(replace(cell, state=state, reason=None, other=None), seen, here, how)
+        is_local_news = _is_local_news(cell, here, how)
+        if seen.raw == cell.remote and not is_local_news:
+            # back at a base that was no agreement: the lead's value was still to be written when this was held
+            verdict = _held(cell, seen, here, "conflict", "both sides are back where they differed before")
+        else:
+            state = State.PENDING if is_local_news else State.AGREED
+            verdict = _hear_news(replace(cell, state=state, reason=None, other=None), seen, here, how)
         return Verdict(cell=cell) if verdict.cell == cell else verdict
     if cell.remote is not MISSING and seen.raw == cell.remote:
         return Verdict(cell=_mark_local_news(cell, here, how))
