@@ -266,11 +266,13 @@ async def opened(
 async def _kept(folder: Path) -> AsyncIterator[embedded.EmbeddedPostgres]:
     """Runs the embedded Postgres, and starts it again where it was ended under us; its address stays the same."""
     running = [await asyncio.to_thread(embedded.start, folder)]
+    ending = asyncio.Event()
 
     async def watch() -> None:
-        while True:
-            await asyncio.sleep(LOOK_EVERY)
-            if running[-1].is_alive:
+        while not ending.is_set():
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(ending.wait(), LOOK_EVERY)
+            if ending.is_set() or running[-1].is_alive:
                 continue
             log.warning("postgres.gone", pid=running[-1].pid)
             try:
@@ -282,8 +284,9 @@ async def _kept(folder: Path) -> AsyncIterator[embedded.EmbeddedPostgres]:
     try:
         yield running[0]
     finally:
-        task.cancel()
-        await asyncio.gather(task, return_exceptions=True)
+        # not cancelled: a server that a thread is starting just now would be nobody's to stop
+        ending.set()
+        await task
         for server in running:
             server.stop()
 
