@@ -20,6 +20,9 @@ class Patient(HttpToolsProtocol):
 
     #: in which a request must be there, with its body
     seconds = 30.0
+    #: when the request under way must be there, by the loop's clock; None: none is
+    _deadline: float | None = None
+    #: looks at the deadline and moves along with it; one per request would cost more than the rest of this class
     _timer: asyncio.TimerHandle | None = None
     #: bytes received of a head that is not complete
     _head: int | None = None
@@ -30,6 +33,8 @@ class Patient(HttpToolsProtocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._forget()
+        if self._timer is not None:
+            self._timer.cancel()
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
@@ -54,12 +59,19 @@ class Patient(HttpToolsProtocol):
         super().on_message_complete()
 
     def _expect(self) -> None:
-        self._forget()
         self._head = 0
-        self._timer = self.loop.call_later(self.seconds, self.transport.close)
+        self._deadline = self.loop.time() + self.seconds
+        if self._timer is None:
+            self._timer = self.loop.call_at(self._deadline, self._look)
 
     def _forget(self) -> None:
-        self._head = None
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
+        self._head = self._deadline = None
+
+    def _look(self) -> None:
+        self._timer = None
+        if self._deadline is None:
+            return
+        if self.loop.time() < self._deadline:
+            self._timer = self.loop.call_at(self._deadline, self._look)
+        else:
+            self.transport.close()

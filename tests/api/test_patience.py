@@ -55,6 +55,18 @@ async def test_a_request_that_does_not_end_ends_its_connection(sent: bytes) -> N
             assert b"200" not in await reader.read()
 
 
+async def test_a_later_request_that_does_not_end_ends_its_connection_too() -> None:
+    async with client(Hasty) as (reader, writer):
+        writer.write(b"GET / HTTP/1.1\r\n\r\n")
+        async with asyncio.timeout(5):
+            await reader.readuntil(b"x-length: 0\r\n")
+            writer.write(b"POST / HTTP/1.1\r\nContent-Length: 9\r\n\r\nhalf")
+
+            # less than the seconds after which a connection that rests is closed
+            async with asyncio.timeout(3):
+                assert b"200" not in await reader.read()
+
+
 async def test_a_head_without_an_end_is_refused() -> None:
     async with client(Patient) as (_, writer):
         writer.write(b"GET / HTTP/1.1\r\n")
