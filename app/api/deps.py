@@ -1,4 +1,4 @@
-"""What routes are handed: who calls, the runtime, a transaction of the caller's workspace, and idempotency.
+"""What routes are handed: who calls, the runtime, and a transaction of the caller's workspace.
 
 The role is checked before anything else happens, so before a row is locked: under row-level security a viewer's lock
 finds no rows. The transaction's dependency has scope "function", so it commits before the answer is sent.
@@ -6,19 +6,15 @@ finds no rows. The transaction's dependency has scope "function", so it commits 
 
 from __future__ import annotations
 
-import hashlib
-from collections.abc import AsyncIterator, Awaitable, Callable
-from dataclasses import dataclass
+from collections.abc import AsyncIterator
 from typing import Annotated, Any, Final
 from uuid import UUID
 
 from fastapi import Depends, Request
-from starlette.responses import Response
 
-from app.api import query
+from app.api import once, query
 from app.api.errors import Problem
 from app.api.gate import Caller, Gatekeeper
-from app.db import idempotency
 from app.db.session import Role, Tx
 from app.runtime import Runtime
 
@@ -72,65 +68,16 @@ async def caller_of(request: Request) -> Caller:
 
 
 async def session_of(request: Request) -> AsyncIterator[Tx]:
-    """Opens a transaction of the caller."""
+    """Opens a transaction of the caller; a POST has its effect in it once."""
     runtime: Runtime = request.app.state.runtime
     async with runtime.db.transaction(request.state.caller.tenant) as tx:
+        await once.begin(request, tx)
         yield tx
 
 
 Running = Annotated[Runtime, Depends(runtime_of)]
 Current = Annotated[Caller, Depends(caller_of)]
 Session = Annotated[Tx, Depends(session_of, scope="function")]
-
-#: Turns an answer into what is kept of it, where it holds something shown once.
-Keep = Callable[[bytes], bytes]
-
-
-@dataclass(frozen=True, slots=True)
-class Idempotency:
-    """The request's Idempotency-Key, if it has one."""
-
-    key: str | None
-    body_hash: bytes
-
-    async def known(self, tx: Tx) -> Response | None:
-        """Returns what was answered under this key, for routes that ask a provider first."""
-        if self.key is None:
-            return None
-        found = await idempotency.find(tx, self.key, self.body_hash)
-        return None if found is None else _repeated(found)
-
-    async def once(self, tx: Tx, work: Callable[[], Awaitable[Response]], keep: Keep = bytes) -> Response:
-        """Does the work, or repeats the answer of the request that did it."""
-        if self.key is None:
-            return await work()
-        if (found := await idempotency.begin(tx, self.key, self.body_hash)) is not None:
-            return _repeated(found)
-        response = await work()
-        headers = {
-            name: response.headers[name] for name in ("content-type", "location", "etag") if name in response.headers
-        }
-        kept = idempotency.Answer(response.status_code, keep(bytes(response.body)), headers)
-        await idempotency.finish(tx, self.key, kept)
-        return response
-
-
-def _repeated(found: idempotency.Answer) -> Response:
-    return Response(found.body, found.status, {**found.headers, "Idempotency-Replayed": "true"})
-
-
-async def idempotency_of(request: Request) -> Idempotency:
-    given = request.headers.get("idempotency-key")
-    if given is None:
-        return Idempotency(None, b"")
-    if not (0 < len(given) <= 255 and given.isascii() and given.isprintable()):
-        raise Problem(422, "An Idempotency-Key has 1 to 255 printable ASCII characters.")
-    request_hash = hashlib.sha256(f"{request.method} {request.url.path}?{request.url.query}\n".encode())
-    request_hash.update(await request.body())
-    return Idempotency(f"{request.state.caller.key_id}:{given}", request_hash.digest())
-
-
-Once = Annotated[Idempotency, Depends(idempotency_of)]
 
 
 def expected_version(request: Request) -> int | None:

@@ -15,8 +15,9 @@ from fastapi.routing import APIRoute
 from pydantic import BaseModel
 
 from app.api import headers
-from app.api.deps import Allow, expected_version, idempotency_of
+from app.api.deps import Allow, expected_version, session_of
 from app.api.errors import MEDIA_TYPE, NOT_A_UUID, UNKNOWN_FIELD, slug, title
+from app.api.once import idempotency_of
 from app.api.query import unknown
 from app.api.schemas.problem import ProblemDetails
 from app.db.session import Role
@@ -26,9 +27,10 @@ DESCRIPTION: Final = (
     "One golden record per lead, kept in agreement with Airtable and Instantly, field by field.\n\n"
     "Send an API key as `Authorization: Bearer lk_…` or `X-API-Key`; operators choose a workspace with `X-Workspace`. "
     "Errors are `application/problem+json`. Lists are paged by cursor. Leads carry their version as `ETag`: send it as "
-    "`If-Match` to be told (412) instead of overwriting. A POST that takes an `Idempotency-Key` has one effect, "
-    "however often it is sent within a day. Every answer has an `X-Request-ID`, also one that a request brought along. "
-    "HEAD is answered as GET is, without the body."
+    "`If-Match` to be told (412) instead of overwriting. Every POST with an effect takes an `Idempotency-Key`: it "
+    "has one effect and one answer then, however often it is sent within a day. Testing a connection has no effect and "
+    "a webhook's delivery is known by its content: a key means nothing to these two. Every answer has an "
+    "`X-Request-ID`, also one that a request brought along. HEAD is answered as GET is, without the body."
 )
 TAGS: Final = [
     {"name": "leads", "description": "The golden records: create, read, change, delete."},
@@ -160,7 +162,7 @@ def _finish(operation: dict[str, Any], route: APIRoute, method: str, shapes: dic
     given = {dependency.call for dependency in route.dependant.dependencies}
     if expected_version in given:
         parameters.append(_IF_MATCH)
-    if idempotency_of in given:
+    if idempotency_of in given or (method == "POST" and session_of in given):
         parameters.append(_KEY)
     if "requestBody" in operation or method in ("POST", "PUT", "PATCH"):
         statuses.append(413)

@@ -10,8 +10,8 @@ import orjson
 from fastapi import Query
 from starlette.responses import Response
 
-from app.api.deps import Idempotency
 from app.api.gate import Caller
+from app.api.once import Idempotency
 from app.api.schemas.shape import answer
 from app.api.schemas.sync import Run, RunWithParts
 from app.db import runs

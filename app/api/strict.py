@@ -18,7 +18,7 @@ from starlette.responses import Response
 from starlette.routing import Match
 from starlette.types import Scope
 
-from app.api import reads
+from app.api import once, reads
 
 #: How deep a body may nest, and how large a whole number may be.
 DEPTH, LARGEST = 64, 2**63 - 1
@@ -77,10 +77,15 @@ class StrictRoute(APIRoute):
                 async with AsyncExitStack() as stack:
                     # where function-scoped dependencies end: here, so that losing a race can be answered by going again
                     request.scope["fastapi_function_astack"] = stack
-                    return await handler(strict)
+                    try:
+                        answer = await handler(strict)
+                    except once.Repeated as found:
+                        return found.answer
+                    await once.finish(strict, answer)
+                    return answer
 
-            answer: Response = await request.app.state.runtime.db.retrying(attempt)
-            return answer
+            found: Response = await request.app.state.runtime.db.retrying(attempt)
+            return found
 
         return handle
 

@@ -45,6 +45,10 @@ class Door:
 
         self.mailroom = Mailroom(store)
 
+    async def apply(self) -> None:
+        """Lets what is kept be applied now."""
+        self.mailroom.on_kept()
+
     async def take(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Keeps one delivery and acknowledges it."""
         secret, headers = _presented(scope)

@@ -143,7 +143,8 @@ async def _approve(settings: Settings, in_workspace: str | None, name: str) -> s
                 f"{stored.name} has no plan that waits for approval: "
                 + ("run `leadkeeper sync` first, it reads everything." if stored.state == "new" else "it is past that.")
             )
-        await plans.approve(open_runtime.db, tenant, stored.id, actor=ACTOR, digest=item["evidence"]["digest"])
+        async with open_runtime.db.transaction(tenant) as tx:
+            await plans.approve(tx, stored.id, actor=ACTOR, digest=item["evidence"]["digest"])
     return f"The plan of {stored.name} is approved; the service applies it now, or run `leadkeeper sync`."
 
 

@@ -75,6 +75,11 @@ class Tenant:
     workspace_id: UUID | None
     role: Role = "system"
 
+    @property
+    def settings(self) -> tuple[str, Role]:
+        """What row-level security goes by: the workspace and the role, as `_BEGIN` takes them."""
+        return "" if self.workspace_id is None else str(self.workspace_id), self.role
+
 
 NOBODY = Tenant(None)
 
@@ -133,6 +138,14 @@ class Tx:
             async with self.connection.transaction():
                 yield
 
+    @contextlib.asynccontextmanager
+    async def elsewhere(self, tenant: Tenant) -> AsyncIterator[Tx]:
+        """Acts for another tenant for the length of its block, which is undone as a whole if it raises."""
+        async with self.savepoint():
+            await self.connection.execute(_BEGIN, *tenant.settings)
+            yield Tx(self.connection, tenant, self.now)
+            await self.connection.execute(_BEGIN, *self.tenant.settings)
+
     async def many(self, sql: str, rows: list[tuple[Any, ...]]) -> None:
         """Runs a statement once per row."""
         if rows:
@@ -184,12 +197,11 @@ class Database:
 
     def transaction(self, tenant: Tenant = NOBODY) -> Transaction[Tx]:
         """Opens a transaction for a tenant; commits at the end of the block, rolls back on any error."""
-        workspace = "" if tenant.workspace_id is None else str(tenant.workspace_id)
 
         def opened(connection: Any, row: Any) -> Tx:
             return Tx(connection, tenant, self._time(row))
 
-        return Transaction(self._pool, self._probe, opened, _BEGIN, workspace, tenant.role)
+        return Transaction(self._pool, self._probe, opened, _BEGIN, *tenant.settings)
 
     def transaction_of(self, who: Callable[[Any], T], sql: str, *args: Any) -> Transaction[tuple[T, Tx]]:
         """Opens a transaction for the tenant its first statement finds.

@@ -21,18 +21,27 @@ class NameTaken(LeadkeeperError):
 
 async def create(db: Database, name: str | None = None, *, made_by: str | None = None) -> UUID:
     """Adds a workspace and returns its id; without a name it is called after its id. Its audit log says who made it."""
+    async with db.transaction(NOBODY) as tx:
+        workspace_id: UUID = (await add(tx, name, made_by=made_by))["id"]
+    return workspace_id
+
+
+async def add(tx: Tx, name: str | None = None, *, made_by: str | None = None) -> Any:
+    """Adds a workspace as `create` does, from within whichever other one; returns it (id, name, created_at)."""
     workspace_id = new_id()
-    async with db.transaction(Tenant(workspace_id, "operator")) as tx:
-        if not await tx.run(
-            "INSERT INTO workspace (id, name, created_at) VALUES ($1, $2, $3) ON CONFLICT (name) DO NOTHING",
+    async with tx.elsewhere(Tenant(workspace_id, "operator")) as there:
+        row = await there.one(
+            "INSERT INTO workspace (id, name, created_at) VALUES ($1, $2, $3) ON CONFLICT (name) DO NOTHING"
+            " RETURNING id, name, created_at",
             workspace_id,
             name or f"workspace {workspace_id}",
             tx.now,
-        ):
+        )
+        if row is None:
             raise NameTaken
         if made_by is not None:
-            await audits.note(tx, made_by, "workspace.created")
-    return workspace_id
+            await audits.note(there, made_by, "workspace.created")
+    return row
 
 
 async def ids(db: Database) -> list[UUID]:

@@ -99,7 +99,8 @@ class World:
 
     async def approve(self, connection_id: UUID) -> None:
         """Approves a connection's first plan."""
-        await plans.approve(self.runtime.db, self.tenant, connection_id, actor="lab")
+        async with self.runtime.db.transaction(self.tenant) as tx:
+            await plans.approve(tx, connection_id, actor="lab")
 
     async def ask(self, work: Callable[[Tx], Awaitable[T]]) -> T:
         """Does something in a transaction, also while the database comes back."""

@@ -51,36 +51,30 @@ async def keep(tx: Tx, connection_id: UUID, plan: dict[str, JSON]) -> Any:
     return await reviews.find_open(tx, "plan", connection_id)
 
 
-async def apply(
-    db: Database, tenant: Tenant, connection: Stored, open_adapter: OpenAdapter, *, digest: str, actor: str
-) -> UUID:
-    """Plans again, and queues the work if the plan is the one that was approved.
+async def check(
+    db: Database, tenant: Tenant, connection: Stored, open_adapter: OpenAdapter, *, digest: str
+) -> dict[str, JSON]:
+    """Plans again and returns the plan; raises `PlanChanged` where it is not the one that is to be approved by now.
 
-    Raises:
-        NoPlan: nothing waits for approval.
-        PlanChanged: it is another plan by now; the new one is stored, to be looked at.
+    The new one is stored then, to be looked at.
     """
-    async with db.transaction(tenant) as tx:
-        if await reviews.find_open(tx, "plan", connection.id) is None:
-            raise NoPlan
     plan = await draw(db, tenant, connection, open_adapter)
-    async with db.transaction(tenant) as tx:
-        await keep(tx, connection.id, plan)
     if plan["digest"] != digest:
+        async with db.transaction(tenant) as tx:
+            await keep(tx, connection.id, plan)
         raise PlanChanged
-    return await approve(db, tenant, connection.id, actor=actor, digest=digest)
+    return plan
 
 
-async def approve(db: Database, tenant: Tenant, connection_id: UUID, *, actor: str, digest: str | None = None) -> UUID:
+async def approve(tx: Tx, connection_id: UUID, *, actor: str, digest: str | None = None) -> UUID:
     """Activates a connection whose plan was looked at, and queues its application from what is stored already.
 
     Raises:
         NoPlan: nothing waits for approval.
         PlanChanged: the plan has another digest than the one approved.
     """
-    async with db.transaction(tenant) as tx:
-        await activate(tx, connection_id, actor=actor, digest=digest)
-        return await runs.queue(tx, connection_id, "to_remote", "approval", requested_by=actor)
+    await activate(tx, connection_id, actor=actor, digest=digest)
+    return await runs.queue(tx, connection_id, "to_remote", "approval", requested_by=actor)
 
 
 async def activate(tx: Tx, connection_id: UUID, *, actor: str, digest: str | None = None) -> None:

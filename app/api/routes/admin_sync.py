@@ -8,8 +8,9 @@ from fastapi import APIRouter
 from starlette.responses import Response
 
 from app.api import running
-from app.api.deps import RUN, WORK, Current, Once, Running
+from app.api.deps import RUN, WORK, Current, Running
 from app.api.describe import refuses
+from app.api.once import Once
 from app.api.schemas.sync import Run
 from app.api.strict import StrictRoute
 from app.db.session import Tx

@@ -9,7 +9,7 @@ from fastapi import APIRouter
 from pydantic import TypeAdapter, ValidationError
 from starlette.responses import Response
 
-from app.api.deps import WORK, Current, Once, Session, claims
+from app.api.deps import WORK, Current, Session, claims
 from app.api.errors import Problem, details, invalid, translate
 from app.api.schemas.bulk import Bulk, BulkOperation, BulkOutcomes
 from app.api.strict import StrictRoute
@@ -28,26 +28,22 @@ _OPERATION: Final[TypeAdapter[Any]] = TypeAdapter(BulkOperation)
     response_model=BulkOutcomes,
     dependencies=[WORK],
 )
-async def change(tx: Session, caller: Current, once: Once, body: Bulk) -> Response:
+async def change(tx: Session, caller: Current, body: Bulk) -> Response:
     """Carries out up to 1,000 operations in their order; each has its own outcome, and none stops another.
 
     All effects become visible together. `update` and `upsert` merge fields in (RFC 7396); `upsert` goes by the e-mail
     address and adds a lead where there is none. An Idempotency-Key holds for the whole request.
     """
-
-    async def work() -> Response:
-        read = [_read(index, raw) for index, raw in enumerate(body.operations)]
-        operations = [found for found in read if isinstance(found, Operation)]
-        done = iter(await bulk.run(tx, operations, actor=caller.name, claims=claims(caller)))
-        items = [
-            _refused(index, found) if isinstance(found, Problem) else _shown(index, next(done))
-            for index, found in enumerate(read)
-        ]
-        failed = sum(item["error"] is not None for item in items)
-        content = {"succeeded": len(items) - failed, "failed": failed, "items": items}
-        return Response(orjson.dumps(content, default=str), media_type="application/json")
-
-    return await once.once(tx, work)
+    read = [_read(index, raw) for index, raw in enumerate(body.operations)]
+    operations = [found for found in read if isinstance(found, Operation)]
+    done = iter(await bulk.run(tx, operations, actor=caller.name, claims=claims(caller)))
+    items = [
+        _refused(index, found) if isinstance(found, Problem) else _shown(index, next(done))
+        for index, found in enumerate(read)
+    ]
+    failed = sum(item["error"] is not None for item in items)
+    content = {"succeeded": len(items) - failed, "failed": failed, "items": items}
+    return Response(orjson.dumps(content, default=str), media_type="application/json")
 
 
 def _read(index: int, raw: Any) -> Operation | Problem:

@@ -8,8 +8,9 @@ from fastapi import APIRouter, Query
 from starlette.responses import Response
 
 from app.api import running
-from app.api.deps import WORK, Current, Once, Running, Session
+from app.api.deps import WORK, Current, Running, Session
 from app.api.describe import refuses
+from app.api.once import Once
 from app.api.schemas.completeness import Completeness
 from app.api.schemas.shape import QueryDay, answer
 from app.api.schemas.sync import Run

@@ -8,9 +8,10 @@ from fastapi import APIRouter
 from starlette.responses import Response
 
 from app.api import running
-from app.api.deps import ADMIN, Current, Once, Running, Session
+from app.api.deps import ADMIN, Current, Running, Session
 from app.api.describe import refuses
 from app.api.gate import Caller
+from app.api.once import Idempotency, Once
 from app.api.schemas.connection import (
     Connection,
     Connections,
@@ -169,9 +170,9 @@ async def plan(tx: Session, connection_id: UUID) -> Response:
     response_model=Run,
     responses=refuses(404, 409),
 )
-async def approve(runtime: Running, caller: Current, connection_id: UUID, body: Approval) -> Response:
+async def approve(runtime: Running, caller: Current, once: Once, connection_id: UUID, body: Approval) -> Response:
     """Applies the plan that was looked at; if it says something else by now, 409, and the new one waits instead."""
-    return await applied(runtime, caller, connection_id, body.digest)
+    return await applied(runtime, caller, once, connection_id, body.digest)
 
 
 @router.post(
@@ -200,13 +201,25 @@ async def resume(tx: Session, caller: Current, connection_id: UUID) -> Response:
     return answer(await _shown(tx, await adjust.known(tx, connection_id)))
 
 
-async def applied(runtime: Runtime, caller: Caller, connection_id: UUID, digest: str) -> Response:
+async def applied(runtime: Runtime, caller: Caller, once: Idempotency, connection_id: UUID, digest: str) -> Response:
     """Applies a connection's plan and answers with the run that does it."""
     async with runtime.db.transaction(caller.tenant) as tx:
+        waits = await reviews.find_open(tx, "plan", connection_id) is not None
+        # asked for after the plan: one that the same request has just approved waits no more
+        if (known := await once.known(tx)) is not None:
+            return known
         stored = await adjust.known(tx, connection_id)
-    run_id = await plans.apply(runtime.db, caller.tenant, stored, runtime.adapter, digest=digest, actor=caller.name)
+        if not waits:
+            raise NoPlan
+    plan = await plans.check(runtime.db, caller.tenant, stored, runtime.adapter, digest=digest)
     async with runtime.db.transaction(caller.tenant) as tx:
-        return running.accepted(await runs.get(tx, run_id))
+
+        async def work() -> Response:
+            await plans.keep(tx, connection_id, plan)
+            run_id = await plans.approve(tx, connection_id, actor=caller.name, digest=digest)
+            return running.accepted(await runs.get(tx, run_id))
+
+        return await once.once(tx, work)
 
 
 async def _looked_at(runtime: Runtime, caller: Caller, connection_id: UUID) -> tuple[Stored, list[Column]]:

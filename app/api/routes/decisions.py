@@ -9,7 +9,7 @@ from fastapi import APIRouter, Query, Request
 from starlette.responses import Response
 
 from app.api import paging
-from app.api.deps import ADMIN, WORK, Current, Once, Session, known
+from app.api.deps import ADMIN, WORK, Current, Session, known
 from app.api.describe import refuses
 from app.api.schemas.shape import answer
 from app.api.schemas.sync import Resolution, ReviewItem, ReviewItems, Verdict
@@ -48,14 +48,10 @@ async def conflicts(
     dependencies=[WORK],
     responses=refuses(404, 409),
 )
-async def resolve(tx: Session, caller: Current, once: Once, item_id: UUID, body: Resolution) -> Response:
+async def resolve(tx: Session, caller: Current, item_id: UUID, body: Resolution) -> Response:
     """Keeps one side's value. What a strategy decided can be decided the other way while the field has not moved."""
-
-    async def work() -> Response:
-        item = await decide.resolve(tx, item_id, keep=body.keep, version=body.version, actor=caller.name)
-        return answer(ReviewItem.of(known(item, "conflict", item_id)))
-
-    return await once.once(tx, work)
+    item = await decide.resolve(tx, item_id, keep=body.keep, version=body.version, actor=caller.name)
+    return answer(ReviewItem.of(known(item, "conflict", item_id)))
 
 
 @router.get(
@@ -80,13 +76,9 @@ async def quarantine(
     dependencies=[ADMIN],
     responses=refuses(404, 409),
 )
-async def approve(tx: Session, caller: Current, once: Once, item_id: UUID, body: Verdict) -> Response:
+async def approve(tx: Session, caller: Current, item_id: UUID, body: Verdict) -> Response:
     """Lets it happen, here and on the other connections."""
-
-    async def work() -> Response:
-        return await _judged(tx, item_id, version=body.version, approve=True, actor=caller.name)
-
-    return await once.once(tx, work)
+    return await _judged(tx, item_id, version=body.version, approve=True, actor=caller.name)
 
 
 @router.post(
@@ -97,13 +89,9 @@ async def approve(tx: Session, caller: Current, once: Once, item_id: UUID, body:
     dependencies=[ADMIN],
     responses=refuses(404, 409),
 )
-async def reject(tx: Session, caller: Current, once: Once, item_id: UUID, body: Verdict) -> Response:
+async def reject(tx: Session, caller: Current, item_id: UUID, body: Verdict) -> Response:
     """Keeps what is here."""
-
-    async def work() -> Response:
-        return await _judged(tx, item_id, version=body.version, approve=False, actor=caller.name)
-
-    return await once.once(tx, work)
+    return await _judged(tx, item_id, version=body.version, approve=False, actor=caller.name)
 
 
 async def _judged(tx: Tx, item_id: UUID, *, version: int, approve: bool, actor: str) -> Response:

@@ -9,7 +9,7 @@ from fastapi import APIRouter, Query, Request
 from starlette.responses import Response
 
 from app.api import paging
-from app.api.deps import READ, WORK, Current, Once, Session, known
+from app.api.deps import READ, WORK, Current, Session, known
 from app.api.describe import refuses
 from app.api.schemas.duplicate import STORED, Duplicate, Duplicates, PairState, Scan
 from app.api.schemas.shape import answer
@@ -51,19 +51,15 @@ async def page(
 )
 async def scan(
     tx: Session,
-    once: Once,
     limit: Annotated[int, Query(ge=1, le=10_000, description="Leads to compare with all others.")] = 1_000,
     cursor: paging.Cursor = None,
 ) -> Response:
     """Compares leads with all others, as many as fit into one answer; send `next_cursor` back until it is null."""
     after = paging.decode_id(_SCAN, cursor)
 
-    async def work() -> Response:
-        found = await duplicates.look_through(tx, after, limit)
-        following = paging.encode(_SCAN, [found.after] if found.after else None)
-        return answer(Scan(leads=found.leads, pairs=found.pairs, next_cursor=following))
-
-    return await once.once(tx, work)
+    found = await duplicates.look_through(tx, after, limit)
+    following = paging.encode(_SCAN, [found.after] if found.after else None)
+    return answer(Scan(leads=found.leads, pairs=found.pairs, next_cursor=following))
 
 
 @router.post(
@@ -74,11 +70,7 @@ async def scan(
     dependencies=[WORK],
     responses=refuses(404, 409),
 )
-async def dismiss(tx: Session, caller: Current, once: Once, item_id: UUID) -> Response:
+async def dismiss(tx: Session, caller: Current, item_id: UUID) -> Response:
     """Says that they are two people; the pair is not suggested again, whatever a later scan finds."""
-
-    async def work() -> Response:
-        found = await duplicates.dismiss(tx, item_id, actor=caller.name)
-        return answer(Duplicate.of(known(found, "pair", item_id)))
-
-    return await once.once(tx, work)
+    found = await duplicates.dismiss(tx, item_id, actor=caller.name)
+    return answer(Duplicate.of(known(found, "pair", item_id)))

@@ -8,8 +8,9 @@ from fastapi import APIRouter
 from starlette.responses import Response
 
 from app.api import running
-from app.api.deps import WORK, Current, Once, Running
+from app.api.deps import WORK, Current, Running
 from app.api.describe import refuses
+from app.api.once import Once
 from app.api.schemas.campaign import AnalyticsRequest
 from app.api.schemas.sync import Run
 from app.api.strict import StrictRoute

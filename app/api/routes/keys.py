@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Any
 from uuid import UUID
 
-import orjson
 from fastapi import APIRouter
 from starlette.responses import Response
 
-from app.api.deps import ADMIN, Current, Once, Session, known
+from app.api.deps import ADMIN, Current, Session, known
 from app.api.describe import refuses
 from app.api.errors import Problem
 from app.api.gate import Caller
+from app.api.once import ShownOnce
 from app.api.schemas.admin import Key, Keys, MadeKey, NewKey, NewUser, User, Users
 from app.api.schemas.shape import answer
 from app.api.strict import StrictRoute
@@ -23,23 +22,20 @@ router = APIRouter(prefix="/api/admin", tags=["keys and people"], route_class=St
 
 
 @router.post("/keys", operation_id="createKey", summary="Make an API key", status_code=201, response_model=MadeKey)
-async def create(tx: Session, caller: Current, once: Once, body: NewKey) -> Response:
+async def create(tx: Session, caller: Current, body: NewKey) -> Response:
     """The key is shown this once; what is kept is a hash."""
     _may_give(caller, body.role)
     if body.expires_at is not None and body.expires_at <= tx.now:
         raise Problem(422, "The key would have expired already: give a time in the future.")
-
-    async def work() -> Response:
-        secret, prefix, hashed = new_key()
-        key_id = await keys.create(
-            tx, name=body.name, role=body.role, prefix=prefix, key_hash=hashed, acts_for=body.acts_for,
-            expires_at=body.expires_at,
-        )  # fmt: skip
-        await audits.note(tx, caller.name, "key.created", {"id": str(key_id), "role": body.role})
-        made: dict[str, Any] = dict(await keys.get(tx, key_id)) | {"key": secret}
-        return answer(MadeKey.model_validate(made), 201, {"Location": f"/api/admin/keys/{key_id}"})
-
-    return await once.once(tx, work, keep=_without_key)
+    secret, prefix, hashed = new_key()
+    key_id = await keys.create(
+        tx, name=body.name, role=body.role, prefix=prefix, key_hash=hashed, acts_for=body.acts_for,
+        expires_at=body.expires_at,
+    )  # fmt: skip
+    await audits.note(tx, caller.name, "key.created", {"id": str(key_id), "role": body.role})
+    made = MadeKey.model_validate(dict(await keys.get(tx, key_id)) | {"key": secret})
+    kept = made.model_copy(update={"key": None})
+    return ShownOnce(made, kept, 201, {"Location": f"/api/admin/keys/{key_id}"})
 
 
 @router.get("/keys", operation_id="listKeys", summary="List API keys", response_model=Keys)
@@ -68,15 +64,11 @@ async def revoke(tx: Session, caller: Current, key_id: UUID) -> Response:
 
 
 @router.post("/users", operation_id="addUser", summary="Add a person", status_code=201, response_model=User)
-async def add_user(tx: Session, caller: Current, once: Once, body: NewUser) -> Response:
+async def add_user(tx: Session, caller: Current, body: NewUser) -> Response:
     """Adds a person to the workspace; one who is there gets the role."""
-
-    async def work() -> Response:
-        row = await workspaces.add_user(tx, body.email, body.role)
-        await audits.note(tx, caller.name, "user.added", {"id": str(row["id"]), "role": body.role})
-        return answer(User.of(row), 201)
-
-    return await once.once(tx, work)
+    row = await workspaces.add_user(tx, body.email, body.role)
+    await audits.note(tx, caller.name, "user.added", {"id": str(row["id"]), "role": body.role})
+    return answer(User.of(row), 201)
 
 
 @router.get("/users", operation_id="listUsers", summary="List people", response_model=Users)
@@ -98,8 +90,3 @@ async def remove_user(tx: Session, caller: Current, user_id: UUID) -> Response:
 def _may_give(caller: Caller, role: str) -> None:
     if role == "operator" and caller.role != "operator":
         raise Problem(403, "Keys with the role operator are made and revoked by operators only.")
-
-
-def _without_key(body: bytes) -> bytes:
-    """What is kept of an answer that shows a key once."""
-    return orjson.dumps(orjson.loads(body) | {"key": None})

@@ -10,7 +10,7 @@ from fastapi import APIRouter, Query, Request
 from starlette.responses import Response
 
 from app.api import listing, paging
-from app.api.deps import ADMINS, READ, WORK, Current, IfMatch, Once, Running, Session, claims
+from app.api.deps import ADMINS, READ, WORK, Current, IfMatch, Running, Session, claims
 from app.api.describe import refuses
 from app.api.errors import Problem
 from app.api.schemas.lead import Lead, LeadFields, LeadPage
@@ -42,15 +42,11 @@ Count = Annotated[lead_list.Counting | None, Query(description=listing.COUNT_NOT
     dependencies=[WORK],
     responses=refuses(409),
 )
-async def create(tx: Session, caller: Current, once: Once, body: LeadFields) -> Response:
+async def create(tx: Session, caller: Current, body: LeadFields) -> Response:
     """Adds a lead. Another lead with the same e-mail address or LinkedIn page is a 409 that names it."""
-
-    async def work() -> Response:
-        values = canonical(body.given())
-        lead = await edit.create(tx, values, actor=caller.name, claims=claims(caller))
-        return await shown(tx, UUID(lead.id), status=201, located=True)
-
-    return await once.once(tx, work)
+    values = canonical(body.given())
+    lead = await edit.create(tx, values, actor=caller.name, claims=claims(caller))
+    return await shown(tx, UUID(lead.id), status=201, located=True)
 
 
 @router.get(
@@ -214,18 +210,14 @@ async def delete(
     dependencies=[WORK],
     responses=refuses(308, 404, 409),
 )
-async def restore(tx: Session, caller: Current, once: Once, lead_id: UUID) -> Response:
+async def restore(tx: Session, caller: Current, lead_id: UUID) -> Response:
     """Brings a deleted lead back with its history. If another lead has its address by now, a 409 names that one.
 
     Its remote records count again, from a first contact; one that was deleted there is made again only where
     the connection creates records of such leads.
     """
-
-    async def work() -> Response:
-        await edit.restore(tx, lead_id, actor=caller.name)
-        return await shown(tx, lead_id)
-
-    return await once.once(tx, work)
+    await edit.restore(tx, lead_id, actor=caller.name)
+    return await shown(tx, lead_id)
 
 
 async def shown(

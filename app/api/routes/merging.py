@@ -7,7 +7,7 @@ from uuid import UUID
 from fastapi import APIRouter
 from starlette.responses import Response
 
-from app.api.deps import WORK, Current, IfMatch, Once, Session
+from app.api.deps import WORK, Current, IfMatch, Session
 from app.api.describe import refuses
 from app.api.schemas.duplicate import (
     CellWrite,
@@ -36,18 +36,12 @@ router = APIRouter(prefix="/api/leads/{lead_id}", tags=["duplicates"], route_cla
     dependencies=[WORK],
     responses=refuses(308, 404, 409, 412),
 )
-async def merge(
-    tx: Session, caller: Current, once: Once, version: IfMatch, lead_id: UUID, body: MergeRequest
-) -> Response:
+async def merge(tx: Session, caller: Current, version: IfMatch, lead_id: UUID, body: MergeRequest) -> Response:
     """Shows the survivor field by field, and with `dry_run: false` merges: everything of the other lead moves along."""
-
-    async def work() -> Response:
-        found = await merging.merge(
-            tx, lead_id, body.other, choices=body.choices, actor=caller.name, dry_run=body.dry_run, version=version
-        )
-        return answer(_result(lead_id, body, found))
-
-    return await once.once(tx, work)
+    found = await merging.merge(
+        tx, lead_id, body.other, choices=body.choices, actor=caller.name, dry_run=body.dry_run, version=version
+    )
+    return answer(_result(lead_id, body, found))
 
 
 @router.post(
@@ -59,16 +53,12 @@ async def merge(
     responses=refuses(308, 404, 409, 412),
 )
 async def unmerge(
-    tx: Session, caller: Current, once: Once, version: IfMatch, lead_id: UUID, body: UnmergeRequest | None = None
+    tx: Session, caller: Current, version: IfMatch, lead_id: UUID, body: UnmergeRequest | None = None
 ) -> Response:
     """Gives the other lead back what came with its records; what was edited since the merge stays with this one."""
-
-    async def work() -> Response:
-        named = body.other if body else None
-        other = await merging.unmerge(tx, lead_id, named, actor=caller.name, version=version)
-        return answer(Unmerged(survivor=lead_id, other=other))
-
-    return await once.once(tx, work)
+    named = body.other if body else None
+    other = await merging.unmerge(tx, lead_id, named, actor=caller.name, version=version)
+    return answer(Unmerged(survivor=lead_id, other=other))
 
 
 def _result(lead_id: UUID, body: MergeRequest, found: Preview) -> MergeResult:

@@ -9,6 +9,7 @@ from starlette.responses import Response
 
 from app.api.deps import ADMIN, WORK, Current, Running, Session
 from app.api.describe import refuses
+from app.api.once import Once
 from app.api.routes.connections import applied, plan
 from app.api.schemas.shape import answer
 from app.api.schemas.sync import Approval, PlanRequest, ReviewItem, Run
@@ -28,14 +29,20 @@ router = APIRouter(prefix="/api/sync/plans", tags=["plans"], route_class=StrictR
     dependencies=[ADMIN],
     responses=refuses(404),
 )
-async def create(runtime: Running, caller: Current, body: PlanRequest) -> Response:
+async def create(runtime: Running, caller: Current, once: Once, body: PlanRequest) -> Response:
     """Works out what reconciling this connection now would change on both sides, and keeps it to be approved."""
     async with runtime.db.transaction(caller.tenant) as tx:
+        if (known := await once.known(tx)) is not None:
+            return known
         stored = await adjust.known(tx, body.connection)
     found = await planning.draw(runtime.db, caller.tenant, stored, runtime.adapter)
     async with runtime.db.transaction(caller.tenant) as tx:
-        item = await planning.keep(tx, stored.id, found)
-        return answer(ReviewItem.of(item), 201, {"Location": f"/api/sync/plans/{stored.id}"})
+
+        async def work() -> Response:
+            item = await planning.keep(tx, stored.id, found)
+            return answer(ReviewItem.of(item), 201, {"Location": f"/api/sync/plans/{stored.id}"})
+
+        return await once.once(tx, work)
 
 
 @router.get(
@@ -60,6 +67,6 @@ async def read(tx: Session, connection_id: UUID) -> Response:
     dependencies=[ADMIN],
     responses=refuses(404, 409),
 )
-async def apply(runtime: Running, caller: Current, connection_id: UUID, body: Approval) -> Response:
+async def apply(runtime: Running, caller: Current, once: Once, connection_id: UUID, body: Approval) -> Response:
     """Plans again; does the work if the plan still says the same, else 409, and the new plan waits instead."""
-    return await applied(runtime, caller, connection_id, body.digest)
+    return await applied(runtime, caller, once, connection_id, body.digest)

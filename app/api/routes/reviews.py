@@ -9,7 +9,7 @@ from fastapi import APIRouter, Query, Request
 from starlette.responses import Response
 
 from app.api import paging
-from app.api.deps import WORK, Current, Once, Session, known
+from app.api.deps import WORK, Current, Session, known
 from app.api.describe import refuses
 from app.api.routes.decisions import STATES, State
 from app.api.schemas.review import Review, Reviews
@@ -61,14 +61,10 @@ async def read(tx: Session, item_id: UUID) -> Response:
     response_model=Review,
     responses=refuses(404, 409),
 )
-async def close(tx: Session, caller: Current, once: Once, item_id: UUID, body: Verdict) -> Response:
+async def close(tx: Session, caller: Current, item_id: UUID, body: Verdict) -> Response:
     """Says that somebody knows. The same is not brought up again; news about it is.
 
     An item that waits for a decision is not closed: a 409 says so, and its actions say what to do.
     """
-
-    async def work() -> Response:
-        item = await decide.acknowledge(tx, item_id, version=body.version, actor=caller.name)
-        return answer(Review.of(known(item, "item", item_id)))
-
-    return await once.once(tx, work)
+    item = await decide.acknowledge(tx, item_id, version=body.version, actor=caller.name)
+    return answer(Review.of(known(item, "item", item_id)))

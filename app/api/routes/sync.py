@@ -8,9 +8,10 @@ from fastapi import APIRouter
 from starlette.responses import Response
 
 from app.api import running
-from app.api.deps import WORK, Current, Idempotency, Once, Running, Session
+from app.api.deps import WORK, Current, Running, Session
 from app.api.describe import refuses
 from app.api.gate import Caller
+from app.api.once import Idempotency, Once
 from app.api.schemas.shape import answer
 from app.api.schemas.sync import Plan, Plans, Run, SyncRequest, SyncStatus
 from app.api.strict import StrictRoute

@@ -6,11 +6,11 @@ from typing import Annotated, Any
 from uuid import UUID
 
 import orjson
-from fastapi import APIRouter, Query, Request
+from fastapi import APIRouter, BackgroundTasks, Query, Request
 from starlette.responses import Response
 
 from app.api import paging, taking
-from app.api.deps import ADMIN, OPERATE, Current, Running, Session, known
+from app.api.deps import ADMIN, OPERATE, Current, Session, known
 from app.api.describe import refuses
 from app.api.errors import MEDIA_TYPE, Problem
 from app.api.schemas.shape import QueryInstant, answer
@@ -130,8 +130,9 @@ async def read(tx: Session, delivery_id: UUID) -> Response:
     dependencies=[ADMIN],
 )
 async def replay_all(
-    runtime: Running,
+    tx: Session,
     request: Request,
+    background: BackgroundTasks,
     caller: Current,
     state: State = None,
     event_type: EventType = None,
@@ -143,10 +144,9 @@ async def replay_all(
     chosen = Chosen(state=state, event_type=event_type, campaign=campaign, since=since, until=until)
     if chosen == Chosen():
         raise Problem(422, "Name at least one filter: state, event_type, campaign, from or to.")
-    async with runtime.db.transaction(caller.tenant) as tx:
-        count = await deliveries.replay(tx, chosen)
-        await audits.note(tx, caller.name, "deliveries.replayed", {"count": count})
-    request.app.state.door.mailroom.on_kept()
+    count = await deliveries.replay(tx, chosen)
+    await audits.note(tx, caller.name, "deliveries.replayed", {"count": count})
+    background.add_task(request.app.state.door.apply)
     return answer(Replayed(replayed=count), 202)
 
 
@@ -159,17 +159,17 @@ async def replay_all(
     dependencies=[ADMIN],
     responses=refuses(404, 409),
 )
-async def replay(runtime: Running, request: Request, caller: Current, delivery_id: UUID) -> Response:
+async def replay(
+    tx: Session, request: Request, background: BackgroundTasks, caller: Current, delivery_id: UUID
+) -> Response:
     """Applies it again; one that is applied twice changes nothing. 409 once its body is gone."""
-    async with runtime.db.transaction(caller.tenant) as tx:
-        row = known(await deliveries.get(tx, delivery_id), "delivery", delivery_id)
-        if row["body"] is None:
-            raise Problem(409, "The body of this delivery is gone: there is nothing left to apply.")
-        await deliveries.replay(tx, Chosen(id=delivery_id))
-        await audits.note(tx, caller.name, "delivery.replayed", {"id": str(delivery_id)})
-        row = await deliveries.get(tx, delivery_id)
-    request.app.state.door.mailroom.on_kept()
-    return answer(Delivery.of(row), 202)
+    row = known(await deliveries.get(tx, delivery_id), "delivery", delivery_id)
+    if row["body"] is None:
+        raise Problem(409, "The body of this delivery is gone: there is nothing left to apply.")
+    await deliveries.replay(tx, Chosen(id=delivery_id))
+    await audits.note(tx, caller.name, "delivery.replayed", {"id": str(delivery_id)})
+    background.add_task(request.app.state.door.apply)
+    return answer(Delivery.of(await deliveries.get(tx, delivery_id)), 202)
 
 
 @router.get(

@@ -8,7 +8,7 @@ from uuid import UUID
 from fastapi import APIRouter, Path
 from starlette.responses import Response
 
-from app.api.deps import ADMINS, WORK, Current, IfMatch, Once, Session, claims
+from app.api.deps import ADMINS, WORK, Current, IfMatch, Session, claims
 from app.api.describe import refuses
 from app.api.errors import Problem, at
 from app.api.gate import Caller
@@ -33,15 +33,12 @@ router = APIRouter(prefix="/api/leads/{lead_id}", tags=["working a lead"], route
     dependencies=[WORK],
     responses=refuses(308, 404, 409),
 )
-async def claim(tx: Session, caller: Current, once: Once, lead_id: UUID, body: Claim | None = None) -> Response:
+async def claim(tx: Session, caller: Current, lead_id: UUID, body: Claim | None = None) -> Response:
     """Takes the lead to work on. Exactly one caller gets it; everybody else is a 409 that names who holds it."""
     by = _claimant(caller, body.claimed_by if body else None)
 
-    async def work() -> Response:
-        await edit.claim(tx, lead_id, by=by, actor=caller.name)
-        return await shown(tx, lead_id)
-
-    return await once.once(tx, work)
+    await edit.claim(tx, lead_id, by=by, actor=caller.name)
+    return await shown(tx, lead_id)
 
 
 @router.post(
@@ -52,14 +49,10 @@ async def claim(tx: Session, caller: Current, once: Once, lead_id: UUID, body: C
     dependencies=[WORK],
     responses=refuses(308, 404, 409),
 )
-async def unclaim(tx: Session, caller: Current, once: Once, lead_id: UUID) -> Response:
+async def unclaim(tx: Session, caller: Current, lead_id: UUID) -> Response:
     """Lets the lead go. Members let go of their own claims; administrators of anybody's."""
-
-    async def work() -> Response:
-        await edit.unclaim(tx, lead_id, actor=caller.name, by=claims(caller))
-        return await shown(tx, lead_id)
-
-    return await once.once(tx, work)
+    await edit.unclaim(tx, lead_id, actor=caller.name, by=claims(caller))
+    return await shown(tx, lead_id)
 
 
 @router.post(
@@ -71,14 +64,10 @@ async def unclaim(tx: Session, caller: Current, once: Once, lead_id: UUID) -> Re
     dependencies=[WORK],
     responses=refuses(308, 404),
 )
-async def add_note(tx: Session, caller: Current, once: Once, lead_id: UUID, body: Note) -> Response:
+async def add_note(tx: Session, caller: Current, lead_id: UUID, body: Note) -> Response:
     """Adds a note to the lead and to its activity log; it reaches every connection that carries notes."""
-
-    async def work() -> Response:
-        await edit.add_note(tx, lead_id, body.text, actor=caller.name)
-        return await shown(tx, lead_id, status=201)
-
-    return await once.once(tx, work)
+    await edit.add_note(tx, lead_id, body.text, actor=caller.name)
+    return await shown(tx, lead_id, status=201)
 
 
 @router.post(
@@ -89,16 +78,10 @@ async def add_note(tx: Session, caller: Current, once: Once, lead_id: UUID, body
     dependencies=[WORK],
     responses=refuses(308, 404, 412),
 )
-async def add_to_campaign(
-    tx: Session, caller: Current, once: Once, version: IfMatch, lead_id: UUID, body: Membership
-) -> Response:
+async def add_to_campaign(tx: Session, caller: Current, version: IfMatch, lead_id: UUID, body: Membership) -> Response:
     """Adds the lead to a campaign by name, and Airtable learns it; a lead that is in it stays as it is."""
-
-    async def work() -> Response:
-        await edit.join_campaign(tx, lead_id, body.name, actor=caller.name, version=version)
-        return await shown(tx, lead_id)
-
-    return await once.once(tx, work)
+    await edit.join_campaign(tx, lead_id, body.name, actor=caller.name, version=version)
+    return await shown(tx, lead_id)
 
 
 @router.delete(
@@ -142,22 +125,18 @@ async def remove_from_campaign(
     dependencies=[WORK],
     responses=refuses(308, 404, 409),
 )
-async def set_interest(tx: Session, caller: Current, once: Once, lead_id: UUID, body: NewInterest) -> Response:
+async def set_interest(tx: Session, caller: Current, lead_id: UUID, body: NewInterest) -> Response:
     """Sets the lead's interest at Instantly, in one of its campaigns or in all of them; any interest stops the
     sequence there.
 
     Instantly takes it at once and shows it later: until its row shows it the request is `sent`, and then the lead's
     status follows as after any reading. A status that is edited here is never written there by itself.
     """
-
-    async def work() -> Response:
-        ids = await write_back.ask(
-            tx, lead_id, "interest", campaign_id=body.campaign_id, interest=body.interest,
-            actor=caller.acts_for or caller.name,
-        )  # fmt: skip
-        return await _asked(tx, lead_id, ids)
-
-    return await once.once(tx, work)
+    ids = await write_back.ask(
+        tx, lead_id, "interest", campaign_id=body.campaign_id, interest=body.interest,
+        actor=caller.acts_for or caller.name,
+    )  # fmt: skip
+    return await _asked(tx, lead_id, ids)
 
 
 async def _at_instantly(tx: Tx, lead_id: UUID, name: str) -> UUID | None:

@@ -8,7 +8,7 @@ from fastapi import APIRouter, Request
 from starlette.responses import Response
 
 from app.api import paging
-from app.api.deps import OPERATE, Current, Running
+from app.api.deps import OPERATE, Current, Running, Session
 from app.api.describe import refuses
 from app.api.errors import Problem
 from app.api.schemas.admin import NewWorkspace, Workspace, Workspaces
@@ -29,11 +29,10 @@ router = APIRouter(
     response_model=Workspace,
     responses=refuses(409),
 )
-async def create(runtime: Running, caller: Current, body: NewWorkspace) -> Response:
+async def create(tx: Session, caller: Current, body: NewWorkspace) -> Response:
     """Adds a workspace; its name is taken once. Make its first key with `X-Workspace`."""
-    workspace_id = await workspaces.create(runtime.db, body.name, made_by=caller.name)
-    found = await workspaces.get(runtime.db, workspace_id)
-    return answer(Workspace.of(found), 201, {"Location": f"/api/admin/workspaces/{workspace_id}"})
+    found = await workspaces.add(tx, body.name, made_by=caller.name)
+    return answer(Workspace.of(found), 201, {"Location": f"/api/admin/workspaces/{found['id']}"})
 
 
 @router.get("", operation_id="listWorkspaces", summary="List workspaces", response_model=Workspaces)
