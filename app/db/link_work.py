@@ -280,10 +280,10 @@ async def mark_gone(tx: Tx, link_ids: Sequence[UUID], *, speaks_again: bool) -> 
 
 
 async def others(tx: Tx, connection_id: UUID, lead_ids: Sequence[UUID]) -> list[Any]:
-    """Returns the records of a connection that leads have left, the oldest of each lead first."""
+    """Returns the records of a connection that leads have left: of each lead the one that speaks, then the oldest."""
     return await tx.all(
         "SELECT id, lead_id FROM link WHERE workspace_id = $1 AND connection_id = $2 AND lead_id = ANY($3)"
-        " AND gone_at IS NULL AND ended_at IS NULL ORDER BY lead_id, remote_created_at, remote_key",
+        " AND gone_at IS NULL AND ended_at IS NULL ORDER BY lead_id, writing DESC, remote_created_at, remote_key",
         tx.workspace_id,
         connection_id,
         list(lead_ids),

@@ -251,10 +251,13 @@ def _moved(side: str, before: Mapping[str, JSON], after: Mapping[str, JSON]) -> 
 
 def is_due(stored: StoredLink) -> bool:
     """Tells whether a link has something to write, to confirm or to look at again."""
-    if stored.ended or stored.gone or not stored.link.writing:
+    if stored.ended or stored.gone:
         return False
+    if stored.is_new or not stored.link.writing:
+        # also one without a say: whether its record was made is yet to be seen
+        return stored.is_new
     busy = any(cell.state in (State.PENDING, State.INFLIGHT) for cell in stored.link.cells.values())
-    return busy or stored.link.reread or stored.is_new
+    return busy or stored.link.reread
 
 
 def dump_cell(cell: Cell) -> dict[str, JSON]:

@@ -39,19 +39,21 @@ async def move(
 ) -> dict[str, JSON]:
     """Gives everything of one lead to another; returns what moved.
 
-    Links among `stopping` have no say any more; `emails`, the addresses of both leads, stay known.
+    Links among `stopping`, of either lead, have no say any more; `emails`, the addresses of both leads, stay known.
     """
     both = (tx.workspace_id, loser, survivor)
     # in the order in which a page of a listing is stored, which locks no lead
     links = await tx.all(
-        "SELECT id, writing FROM link WHERE workspace_id = $1 AND lead_id = $2 ORDER BY connection_id, remote_key"
-        " FOR NO KEY UPDATE",
+        "SELECT id, lead_id, writing FROM link WHERE workspace_id = $1 AND (lead_id = $2 OR id = ANY($3))"
+        " ORDER BY connection_id, remote_key FOR NO KEY UPDATE",
         *both[:2],
+        list(stopping),
     )
     await tx.run(
-        "UPDATE link SET lead_id = $3, writing = writing AND id <> ALL($4), push_due = push_due AND id <> ALL($4),"
-        " dirty = dirty OR (writing AND id <> ALL($4)), reconciled_version = -1"
-        " WHERE workspace_id = $1 AND lead_id = $2",
+        # whether a record was made that has no say is yet to be seen
+        "UPDATE link SET lead_id = $3, writing = writing AND id <> ALL($4), dirty = dirty OR (writing AND"
+        " id <> ALL($4)), push_due = push_due AND (id <> ALL($4) OR remote_id IS NULL), reconciled_version = -1"
+        " WHERE workspace_id = $1 AND (lead_id = $2 OR id = ANY($4))",
         *both, list(stopping),
     )  # fmt: skip
     await tx.run(
@@ -79,7 +81,7 @@ async def move(
         *both,
     )
     return {
-        "links": {str(row["id"]): row["writing"] for row in links},
+        "links": {str(row["id"]): row["writing"] for row in links if row["lead_id"] == loser},
         "identities": sorted([row["kind"], row["value"]] for row in identities),
         "aliases": sorted([row["email"], row["created_at"].isoformat()] for row in aliases),
         "aliases_added": sorted(row["email"] for row in added),
@@ -87,8 +89,11 @@ async def move(
     }
 
 
-async def move_back(tx: Tx, merge: Merge, bases: Mapping[UUID, JSON]) -> None:
-    """Gives back what moved; of the survivor's links those in `bases`, each with the base it had (None: as it is)."""
+async def move_back(tx: Tx, merge: Merge, bases: Mapping[UUID, JSON]) -> list[UUID]:
+    """Gives back what moved; of the survivor's links those in `bases`, each with the base it had (None: as it is).
+
+    Returns the links that speak again because their lead is left without another one.
+    """
     both = (tx.workspace_id, merge.survivor_id, merge.loser_id)
     link_ids = list(bases)
     speaking = [UUID(link_id) for link_id, writing in merge.moved["links"].items() if writing]
@@ -98,6 +103,13 @@ async def move_back(tx: Tx, merge: Merge, bases: Mapping[UUID, JSON]) -> None:
         " dirty = gone_at IS NULL AND ended_at IS NULL, reconciled_version = -1"
         " WHERE workspace_id = $1 AND lead_id = $2 AND id = ANY($4)",
         *both, link_ids, speaking, {str(link_id): base for link_id, base in bases.items() if base is not None},
+    )  # fmt: skip
+    again = await tx.all(
+        "UPDATE link k SET writing = true, dirty = true FROM (SELECT DISTINCT ON (connection_id, lead_id) id FROM link"
+        " WHERE workspace_id = $1 AND lead_id = ANY($2) AND gone_at IS NULL AND ended_at IS NULL"
+        " ORDER BY connection_id, lead_id, writing DESC, remote_created_at, remote_key) o"
+        " WHERE k.workspace_id = $1 AND k.id = o.id AND NOT k.writing RETURNING k.id",
+        tx.workspace_id, [merge.survivor_id, merge.loser_id],
     )  # fmt: skip
     await tx.run(
         "UPDATE review_item SET lead_id = $3 WHERE workspace_id = $1 AND lead_id = $2 AND link_id = ANY($4)",
@@ -132,6 +144,7 @@ async def move_back(tx: Tx, merge: Merge, bases: Mapping[UUID, JSON]) -> None:
         *both, [UUID(activity) for activity in merge.moved["activities"]], f"{merge.loser_id} ",
         list(addresses), merge.at,
     )  # fmt: skip
+    return [row["id"] for row in again]
 
 
 async def say_again(tx: Tx, lead_id: UUID, fields: Collection[str], bases: Mapping[str, JSON]) -> None:

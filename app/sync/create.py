@@ -12,14 +12,13 @@ from datetime import datetime
 from uuid import UUID
 
 from app.db import link_work, links
-from app.db.link_work import Work
 from app.db.links import StoredLink
 from app.domain.identity import strong
 from app.domain.lead import Lead
 from app.domain.mapping import CRM_ID
 from app.providers.base import Guard, Record, Write
 from app.sync import outgoing, reconcile
-from app.sync.batch import gather
+from app.sync.batch import gather, lock_leads_of
 from app.sync.job import Job
 from app.sync.outgoing import Outgoing
 
@@ -32,7 +31,7 @@ async def create(job: Job) -> None:
     while True:
         async with job.db.transaction(job.tenant) as tx:
             due = await link_work.new_due(tx, job.id, LOOK_UP)
-            batch = await gather(tx, job, [lead_id for _, lead_id in due if lead_id], await job.views(tx))
+            batch = await gather(tx, job, await lock_leads_of(tx, dict(due)), await job.views(tx))
             started = tx.now
             wanted = [(s, lead) for s, lead in batch.find(dict(due)) if not lead.deleted]
             await link_work.remove(tx, dict(due).keys() - {UUID(s.link.id) for s, _ in wanted})
@@ -40,7 +39,9 @@ async def create(job: Job) -> None:
             return
         known = await _look_up(job, wanted)
         await _adopt(job, [(s, known[s.link.id]) for s, _ in wanted if s.link.id in known], started)
-        missing = [(UUID(s.link.id), s.lead_id) for s, _ in wanted if s.link.id not in known]
+        missing = [s for s, _ in wanted if s.link.id not in known]
+        await _drop(job, [s for s in missing if not s.link.writing])
+        missing = [s for s in missing if s.link.writing]
         size = job.adapter.provider.write_batch
         for start in range(0, len(missing), size):
             await _create(job, missing[start : start + size])
@@ -82,12 +83,22 @@ async def _adopt(job: Job, pairs: Sequence[tuple[StoredLink, Record]], started: 
     await reconcile.reconcile(job)
 
 
-async def _create(job: Job, chunk: Sequence[Work]) -> None:
+async def _drop(job: Job, silenced: Sequence[StoredLink]) -> None:
+    """Forgets plans whose lead has a record that speaks by now, and whose own was not made."""
+    if silenced:
+        async with job.fenced() as tx:
+            await link_work.remove(tx, [UUID(s.link.id) for s in silenced])
+
+
+async def _create(job: Job, chunk: Sequence[StoredLink]) -> None:
     column = job.connection.table.pseudo[CRM_ID].column if CRM_ID in job.connection.table.pseudo else None
     async with job.fenced() as tx:
-        batch = await gather(tx, job, [lead_id for _, lead_id in chunk if lead_id], await job.views(tx))
+        ids = [UUID(s.link.id) for s in chunk]
+        batch = await gather(tx, job, await lock_leads_of(tx, ids), await job.views(tx))
         ready = []
-        for stored, lead in batch.find(dict(chunk)):
+        for stored, lead in batch.find(ids):
+            if not stored.link.writing or lead.deleted:
+                continue
             out = outgoing.pick(stored, lead)
             if column is not None:
                 out.cells[column] = lead.id

@@ -6,7 +6,7 @@ a record at a two-way connection, the survivor's record goes on speaking and the
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 from uuid import UUID
@@ -113,11 +113,15 @@ def _planned(found: Sequence[StoredLink], survivor: UUID) -> list[StoredLink]:
     return [s for s in found if s.is_new and not s.attempts and (s.lead_id != survivor or s.connection_id in real)]
 
 
-def _rivals(found: Iterable[StoredLink], survivor: UUID, two_way: Iterable[UUID]) -> list[StoredLink]:
-    """Returns the other lead's links that lose their say: the survivor has a record there that speaks."""
-    every = [s for s in found if s.link.writing and not s.gone and not s.ended]
-    spoken = {s.connection_id for s in every if s.lead_id == survivor and not s.is_new} & set(two_way)
-    return [s for s in every if s.lead_id != survivor and s.connection_id in spoken]
+def _rivals(found: Iterable[StoredLink], survivor: UUID, two_way: Container[UUID]) -> list[StoredLink]:
+    """Returns the links that lose their say: of several at a connection the survivor's record speaks.
+
+    One whose making was not answered yet speaks only where there is no other.
+    """
+    every = [s for s in found if s.link.writing and not s.gone and not s.ended and s.connection_id in two_way]
+    every.sort(key=lambda s: (s.is_new, s.lead_id != survivor))
+    first = {s.connection_id: s for s in reversed(every)}
+    return [s for s in every if s is not first[s.connection_id]]
 
 
 def _writes(after: Lead, found: Sequence[StoredLink]) -> list[tuple[StoredLink, str, JSON, JSON]]:
@@ -157,8 +161,9 @@ async def _apply(
     await merges.bury(tx, other, survivor_id, actor=actor)
     await merges.keep(tx, survivor, other, after, moved | {"bases": dict(bases)}, actor=actor)
     for stored in preview.stops:
-        stored.lead_id = survivor_id
-        await note_second(tx, stored)
+        if not stored.is_new:
+            stored.lead_id = survivor_id
+            await note_second(tx, stored)
     after.version = survivor.version + 1
     noted = [*actions, _came(None, other.id, f"merge of {other.id}", tx)]
     await history.record(tx, [(after, after.version, noted)], source=Source.USER.value, actor=actor)
@@ -190,10 +195,11 @@ async def unmerge(tx: Tx, lead_id: UUID, other_id: UUID | None, *, actor: str, v
     stays = [str(s.connection_id) for s in found if s not in back]
     survivor, other, again = await _split(tx, now, merge, back, stays)
     other.version, other.sync_version, other.deleted = buried.version, buried.sync_version, False
-    await merges.move_back(tx, merge, {UUID(s.link.id): _base(s, merge) for s in back})
+    bases = {UUID(s.link.id): _base(s, merge) for s in back}
+    speaking = await merges.move_back(tx, merge, bases)
     if again:
-        bases = {s.link.id: _base(s, merge) or {} for s in incoming if s not in back}
-        await merges.say_again(tx, lead_id, again, bases)
+        stay = {s.link.id: _base(s, merge) or {} for s in incoming if s not in back}
+        await merges.say_again(tx, lead_id, again, stay)
     counted = await links.silent_counts(tx, [lead_id, merge.loser_id], [])
     for lead in (survivor, other):
         survivorship.count(lead, counted.get(UUID(lead.id), {}))
@@ -205,9 +211,9 @@ async def unmerge(tx: Tx, lead_id: UUID, other_id: UUID | None, *, actor: str, v
     # it has come back, which was its version before; this is what has become of it meanwhile
     await _record(tx, replace(buried, version=buried.version + 1), other, f"unmerge from {lead_id}", actor)
     await _log(tx, lead_id, "unmerged", now.version + 1, actor, merge.loser_id)
-    for s in back:
+    for link_id in (*bases, *speaking):
         apart = "the two leads are two again"
-        await reviews.close(tx, kind="candidate", link_id=UUID(s.link.id), field="second record", why=apart)
+        await reviews.close(tx, kind="candidate", link_id=link_id, field="second record", why=apart)
     await merges.undone(tx, merge.id)
     await duplicates.part_ways(tx, lead_id, merge.loser_id, actor)
     await look_anew(tx, [lead_id, merge.loser_id])
@@ -218,7 +224,7 @@ def _going_back(found: Sequence[StoredLink], incoming: Sequence[StoredLink], mer
     """Returns the survivor's links that came with the other lead, and records that showed up since and only show it."""
     came, bases, mine = merge.moved["links"], merge.moved.get("bases", {}), {*strong(merge.survivor_before.values)}
     theirs = {Identity(kind, value) for kind, value in merge.moved["identities"]}
-    late = [s for s in incoming if s.link.id not in bases and s.link.id not in came]
+    late = [s for s in incoming if s.link.id not in bases] + [s for s in found if not s.link.writing]
     shown = {s.link.id: {*place.identities(s)} for s in late}
     hers = {link_id for link_id, seen in shown.items() if seen & theirs and not seen & mine}
     return [s for s in found if s.link.id in came or s.link.id in hers]

@@ -28,6 +28,7 @@ from app.providers.base import Guard, ProviderError, Record, Rejected, Uncertain
 from app.sync import reconcile
 from app.sync.batch import gather, lock_leads_of
 from app.sync.job import Job
+from app.sync.place import note_second
 
 #: Seconds after which what we read of a record is too old to write on.
 FRESH_SECONDS = 3.0
@@ -201,6 +202,9 @@ async def _confirm(job: Job, outgoing: Sequence[Outgoing], records: Sequence[Rec
                     stored.link.put(name, confirmed(cell, answers[stored.link.id].get(name), instant(tx.now)))
             stored.error = "; ".join(out.blocked.values()) or None
             settled.append(stored)
+            if out.stored.is_new and not stored.link.writing:
+                # the lead was merged meanwhile, with one that has a record
+                await note_second(tx, stored)
         await links.save(tx, settled, at_version={}, own=None)
         await link_work.delay(tx, _ids(outgoing), until=None, failed=False, error=None)
         for out in outgoing:

@@ -152,26 +152,34 @@ async def elect(
     silenced: list[StoredLink] = []
     if job.adapter.many_per_lead:
         return silenced
-    for stored in sorted(newcomers, key=lambda s: (s.link.created_at, s.link.key)):
-        assert stored.lead_id is not None
-        others = [
-            other
-            for other in known.get(stored.lead_id, ())
-            if other.connection_id == job.id and other is not stored and other.link.writing and not other.gone
-            and not other.ended
-        ]  # fmt: skip
-        planned = [other for other in others if other.is_new]
+    oldest_first = sorted(newcomers, key=lambda s: (s.link.created_at, s.link.key))
+    for stored in oldest_first:
+        planned = [other for other in _beside(stored, job, known) if other.is_new]
         if planned:
             # created by us, its answer lost: this record is the one that was to be created
-            await link_work.remove(tx, [UUID(other.link.id) for other in planned])
-            for other in planned:
-                other.link.writing, other.gone_at = False, tx.now
-        rivals = [other for other in others if not other.is_new]
-        for rival in rivals:
-            younger = max(rival, stored, key=lambda s: (s.link.created_at, s.link.key))
+            named = f"{link_work.NEW}{(stored.crm_id or '').strip()}"
+            plan = next((other for other in planned if other.link.key == named), planned[0])
+            stored.link.writing, stored.link.cells = plan.link.writing, dict(plan.link.cells)
+            await link_work.remove(tx, [UUID(plan.link.id)])
+            plan.link.writing, plan.gone_at = False, tx.now
+    for stored in oldest_first:
+        for rival in [other for other in _beside(stored, job, known) if not other.is_new and other.link.writing]:
+            # one that has no say already has lost it for good, to a merge or to an older record
+            contenders = (rival, stored) if stored.link.writing else (stored,)
+            younger = max(contenders, key=lambda s: (s.link.created_at, s.link.key))
             younger.link.writing = False
             silenced.append(younger)
     return silenced
+
+
+def _beside(stored: StoredLink, job: Job, known: Mapping[UUID, Sequence[StoredLink]]) -> list[StoredLink]:
+    """Returns the other links that the lead of a link has at this connection."""
+    assert stored.lead_id is not None
+    return [
+        other
+        for other in known.get(stored.lead_id, ())
+        if other.connection_id == job.id and other is not stored and not other.gone and not other.ended
+    ]
 
 
 async def note_second(tx: Tx, stored: StoredLink) -> None:
