@@ -25,6 +25,8 @@ from app.cli.console import (
 )
 from app.db import audits, keys, workspaces
 from app.db.session import Database, Role, Tenant
+from app.domain.normalize import Unreadable
+from app.domain.normalize import email as canonical_email
 from app.settings import Settings
 from app.vault import new_key
 
@@ -34,11 +36,21 @@ Roles = Literal["operator", "admin", "member", "viewer", "cron"]
 app = typer.Typer(help="API keys: make, list and revoke them.", no_args_is_help=True)
 
 
+def _person(text: str | None) -> str | None:
+    """Reads an e-mail address into the form that claims and people are known by."""
+    try:
+        return canonical_email(text)
+    except Unreadable as exc:
+        raise typer.BadParameter(exc.plain) from None
+
+
 @app.command("create")
 def create(
     name: Annotated[str, typer.Option(help="What the key is for; the history shows it.")] = "command line",
     role: Annotated[Roles, typer.Option(help="What the key may do.")] = "admin",
-    acts_for: Annotated[str | None, typer.Option(help="The e-mail address of the person it acts for.")] = None,
+    acts_for: Annotated[
+        str | None, typer.Option(help="The e-mail address of the person it acts for.", callback=_person)
+    ] = None,
     days: Annotated[int | None, typer.Option(min=1, help="Days until it expires; without it, it does not.")] = None,
     in_workspace: InWorkspace = None,
     in_json: AsJson = False,

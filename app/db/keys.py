@@ -96,6 +96,17 @@ async def revoke(tx: Tx, key_id: UUID) -> bool:
     )
 
 
+async def revoke_of(tx: Tx, person: str) -> list[Any]:
+    """Ends every key that acts for a person (a canonical e-mail address) at once; returns their ids and roles."""
+    return await tx.all(
+        "UPDATE api_key SET revoked_at = $3 WHERE workspace_id = $1 AND lower(acts_for) = $2 AND revoked_at IS NULL"
+        " RETURNING id, role",
+        tx.workspace_id,
+        person,
+        tx.now,
+    )
+
+
 async def used(tx: Tx, key_ids: Iterable[UUID]) -> None:
     """Notes that keys were used, many at a time: a request does not write to answer."""
     await tx.run(

@@ -87,6 +87,9 @@ async def add_user(tx: Tx, email: str, role: str) -> Any:
     )
 
 
-async def remove_user(tx: Tx, user_id: UUID) -> bool:
-    """Removes a person from the workspace; what they did stays in the history."""
-    return bool(await tx.run("DELETE FROM app_user WHERE workspace_id = $1 AND id = $2", tx.workspace_id, user_id))
+async def remove_user(tx: Tx, user_id: UUID) -> str | None:
+    """Removes a person from the workspace and returns their e-mail address; what they did stays in the history."""
+    found: str | None = await tx.value(
+        "DELETE FROM app_user WHERE workspace_id = $1 AND id = $2 RETURNING email", tx.workspace_id, user_id
+    )
+    return found

@@ -132,6 +132,43 @@ async def test_a_key_ends_at_once_when_it_is_revoked(team: Clients, admin: httpx
     assert made["key"] not in (await admin.get("/api/admin/keys")).text
 
 
+async def test_whoever_is_removed_is_out_with_every_key_that_acts_for_them(
+    team: Clients, others: Clients, admin: httpx.AsyncClient, app: FastAPI
+) -> None:
+    noor = {"email": "Noor@team.test", "role": "member"}
+    user = (await admin.post("/api/admin/users", json=noor)).json()
+    hers = [await team.of("member", "noor@team.test"), await team.of("viewer", "Noor@Team.test")]
+    made = await admin.post("/api/admin/keys", json={"name": "x", "role": "cron", "acts_for": "noor@team.test"})
+    kept = [await team.of("member", "noor2@team.test"), await others.of("member", "noor@team.test")]
+    lead = (await hers[0].post("/api/leads", json={"email": "a@x.test"})).headers["location"]
+    await hers[0].post(f"{lead}/claim")
+    before = [(await client.get("/api/leads")).status_code for client in (*hers, *kept)]
+
+    removed = await admin.delete(f"/api/admin/users/{user['id']}")
+    after = [(await client.get("/api/leads")).status_code for client in (*hers, *kept)]
+
+    assert (before, removed.status_code, after) == ([200] * 4, 204, [401, 401, 200, 200])
+    assert (await admin.get(f"/api/admin/keys/{made.json()['id']}")).json()["revoked_at"] is not None
+    assert [lead["claimed_by"] for lead in (await admin.get("/api/leads")).json()["items"]] == ["noor@team.test"]
+    audit = [entry["action"] for entry in (await admin.get("/api/admin/audit")).json()["items"]]
+    assert (audit.count("user.removed"), audit.count("key.revoked")) == (1, 3)
+    assert (await admin.delete(f"/api/admin/users/{user['id']}")).status_code == 404
+
+
+async def test_an_operators_keys_end_by_operators_only_also_with_the_person(
+    team: Clients, admin: httpx.AsyncClient
+) -> None:
+    user = (await admin.post("/api/admin/users", json={"email": "olga@team.test", "role": "admin"})).json()
+    operator = await team.of("operator", "olga@team.test")
+
+    refused = await admin.delete(f"/api/admin/users/{user['id']}")
+    still = [(await client.get("/api/admin/users")).json()["items"] for client in (admin, operator)]
+
+    assert (refused.status_code, still) == (403, [[user]] * 2)
+    assert (await operator.delete(f"/api/admin/users/{user['id']}")).status_code == 204
+    assert (await operator.get("/api/admin/users")).status_code == 401
+
+
 async def test_an_expired_key_is_refused(team: Clients, admin: httpx.AsyncClient) -> None:
     past = await admin.post(
         "/api/admin/keys", json={"name": "x", "role": "viewer", "expires_at": "2020-01-01T00:00:00Z"}

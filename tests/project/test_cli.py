@@ -70,6 +70,7 @@ def test_help_lists_every_command(leadkeeper: Leadkeeper) -> None:
         ("nothing",),
         ("serve", "--bogus"),
         ("keys", "create", "--role", "king"),
+        ("keys", "create", "--acts-for", "noor"),
         ("connections", "add", "airtable"),
         ("simulate", "--cycles", "0"),
     ],
@@ -143,7 +144,7 @@ def test_a_key_is_made_listed_and_revoked(leadkeeper: Leadkeeper, urls: Urls) ->
     env = {"DATABASE_URL": urls.app, "LEADKEEPER_SECRET_KEY": "k" * 32}
     none = leadkeeper("keys", "list", env=env)
     made = json.loads(leadkeeper("keys", "create", "--role", "operator", "--days", "1", "--json", env=env).stdout)
-    shown = leadkeeper("keys", "create", "--role", "cron", env=env)
+    shown = leadkeeper("keys", "create", "--role", "cron", "--acts-for", "Noor@Voorbeeld.NL", env=env)
     (cron, first) = json.loads(leadkeeper("keys", "list", "--json", env=env).stdout)
     listed = leadkeeper("keys", "list", env=env).stdout
     revoked = leadkeeper("keys", "revoke", made["key"][:10], env=env)
@@ -154,6 +155,7 @@ def test_a_key_is_made_listed_and_revoked(leadkeeper: Leadkeeper, urls: Urls) ->
     )  # fmt: skip
     assert (made["role"], made["workspace"]) == ("operator", "main")
     assert re.fullmatch(r"lk_[\w-]{43}\n", shown.stdout), "only the key, so that a script can take it"
+    assert cron["acts_for"] == "noor@voorbeeld.nl", "in the form that people are removed by"
     assert (cron["role"], first["id"], bool(first["expires_at"])) == ("cron", made["id"], True)
     assert made["key"] not in listed
     assert revoked.exit_code == 0

@@ -65,7 +65,7 @@ async def revoke(tx: Session, caller: Current, key_id: UUID) -> Response:
 
 @router.post("/users", operation_id="addUser", summary="Add a person", status_code=201, response_model=User)
 async def add_user(tx: Session, caller: Current, body: NewUser) -> Response:
-    """Adds a person to the workspace; one who is there gets the role."""
+    """Adds a person to the workspace; one who is there gets the role. Keys have roles of their own and keep them."""
     row = await workspaces.add_user(tx, body.email, body.role)
     await audits.note(tx, caller.name, "user.added", {"id": str(row["id"]), "role": body.role})
     return answer(User.of(row), 201)
@@ -81,9 +81,16 @@ async def users(tx: Session) -> Response:
     "/users/{user_id}", operation_id="removeUser", summary="Remove a person", status_code=204, responses=refuses(404)
 )
 async def remove_user(tx: Session, caller: Current, user_id: UUID) -> Response:
-    """Removes a person from the workspace; what they did stays in the history, their keys are revoked apart."""
-    known(await workspaces.remove_user(tx, user_id) or None, "user", user_id)
+    """Removes a person from the workspace and revokes the keys that act for them, at once.
+
+    What they did stays in the history, and their claims stay until somebody else is given the lead:
+    `GET /api/leads?claimed_by=…` finds them.
+    """
+    email = known(await workspaces.remove_user(tx, user_id), "user", user_id)
     await audits.note(tx, caller.name, "user.removed", {"id": str(user_id)})
+    for key in await keys.revoke_of(tx, email):
+        _may_give(caller, key["role"])
+        await audits.note(tx, caller.name, "key.revoked", {"id": str(key["id"])})
     return Response(status_code=204)
 
 
