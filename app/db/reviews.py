@@ -16,6 +16,12 @@ _SHOWN = (
     " updated_at, decided_at"
 )
 
+#: An item that nobody can decide while its lead is deleted, or one of a pair, is offered again once that is restored.
+_OFFERED = (
+    "(r.state <> 'open' OR r.kind NOT IN ('conflict', 'candidate') OR NOT EXISTS (SELECT FROM lead l"
+    " WHERE l.workspace_id = $1 AND l.deleted_at IS NOT NULL AND l.id IN (r.lead_id,"
+    " CASE WHEN r.kind = 'candidate' AND r.link_id IS NULL AND length(r.field) = 36 THEN r.field::uuid END)))"
+)
 
 Kind = Literal["conflict", "candidate", "quarantine", "plan", "deleted", "erased", "delivery", "alert"]
 KINDS: Final[tuple[Kind, ...]] = get_args(Kind)
@@ -107,10 +113,10 @@ async def decide(tx: Tx, item_id: UUID, version: int, decision: Mapping[str, JSO
 
 
 async def page(tx: Tx, kinds: Sequence[str], states: Sequence[str], limit: int, after: UUID | None = None) -> list[Any]:
-    """Returns items, the newest first."""
+    """Returns items, the newest first; open ones as far as somebody can do something about them."""
     return await tx.all(
-        f"SELECT {_SHOWN} FROM review_item WHERE workspace_id = $1 AND kind = ANY($2) AND state = ANY($3)"
-        " AND ($5::uuid IS NULL OR id < $5) ORDER BY id DESC LIMIT $4",
+        f"SELECT {_SHOWN} FROM review_item r WHERE workspace_id = $1 AND kind = ANY($2) AND state = ANY($3)"
+        f" AND ($5::uuid IS NULL OR id < $5) AND {_OFFERED} ORDER BY id DESC LIMIT $4",
         tx.workspace_id,
         list(kinds),
         list(states),
@@ -127,7 +133,8 @@ async def find_open(tx: Tx, kind: str, connection_id: UUID) -> Any:
 async def count_open(tx: Tx) -> dict[str, int]:
     """Returns how many items of each kind wait for a person."""
     rows = await tx.all(
-        "SELECT kind, count(*) AS n FROM review_item WHERE workspace_id = $1 AND state = 'open' GROUP BY 1 ORDER BY 1",
+        "SELECT kind, count(*) AS n FROM review_item r WHERE workspace_id = $1 AND state = 'open'"
+        f" AND {_OFFERED} GROUP BY 1 ORDER BY 1",
         tx.workspace_id,
     )
     return {row["kind"]: row["n"] for row in rows}

@@ -148,7 +148,9 @@ async def restore(tx: Tx, lead_id: UUID, *, actor: str) -> None:
     await leads.revive(tx, stored.lead, source=Source.USER.value, actor=actor)
     await merges.reclaim(tx, lead_id)
     await link_work.return_of_lead(tx, lead_id)
-    await reviews.close(tx, kind="deleted", lead_id=lead_id, why="the lead was restored")
+    for kind in ("deleted", "conflict"):
+        # a first contact opens those anew in which the sides still differ
+        await reviews.close(tx, kind=kind, lead_id=lead_id, why="the lead was restored")
     await duplicates.notice(tx, [(stored.lead, replace(stored.lead, deleted=False))])
 
 

@@ -100,6 +100,25 @@ async def test_a_notice_is_closed_once_and_not_brought_up_again_without_news(
     assert (await admin.get(path)).json()["decision"] == {"acknowledged": True, "by": "ada@team.test"}
 
 
+async def test_what_nobody_can_decide_about_a_deleted_lead_waits_until_it_is_restored(admin: httpx.AsyncClient) -> None:
+    one, other = [
+        (await admin.post("/api/leads", json={"full_name": "Anna Berg", "phone": "+31612345678"})).json()["id"]
+        for _ in range(2)
+    ]
+
+    async def waiting() -> list[tuple[set[str], dict[str, int]]]:
+        found = (await admin.get("/api/reviews")).json()
+        return [({item["lead_id"], item["field"]}, found["waiting"]) for item in found["items"]]
+
+    pair = [({one, other}, {"candidate": 1})]
+    assert await waiting() == pair
+    for lead in (one, other):
+        await admin.delete(f"/api/leads/{lead}")
+        assert await waiting() == []
+        await admin.post(f"/api/leads/{lead}/restore")
+        assert await waiting() == pair
+
+
 @pytest.mark.parametrize("kind", ["conflict", "candidate", "quarantine", "plan"])
 async def test_what_waits_for_a_decision_is_not_just_closed(
     admin: httpx.AsyncClient, items: dict[str, dict[str, Any]], kind: str

@@ -327,6 +327,34 @@ async def test_a_lead_deleted_here_leaves_its_row_and_does_not_rise(bench: Bench
     assert len(await bench.items("deleted")) == 1
 
 
+async def test_a_conflict_of_a_deleted_lead_is_asked_about_again_once_it_is_restored_and_the_sides_differ(
+    bench: Bench,
+) -> None:
+    records = [bench.row(email=f"{who}@x.test", title="CTO") for who in ("anna", "bob")]
+    airtable = await bench.airtable(conflict_strategy="manual")
+    leads = [UUID((await bench.lead(f"{who}@x.test")).id) for who in ("anna", "bob")]
+    for record in records:
+        bench.edit_there(record, title="CEO")
+    for who in ("anna", "bob"):
+        await bench.patch(f"{who}@x.test", title="COO")
+    await bench.sync(airtable)
+    assert {item["lead_id"] for item in await bench.items("conflict")} == {*leads}
+
+    for lead_id in leads:
+        async with bench.world.transaction() as tx:
+            await edit.delete(tx, lead_id, actor="ann@team.test")
+    assert await bench.items("conflict") == []
+    # meanwhile one of the rows comes to show what its lead holds
+    bench.edit_there(records[1], title="COO")
+    await bench.sync(airtable)
+    for lead_id in leads:
+        async with bench.world.transaction() as tx:
+            await edit.restore(tx, lead_id, actor="ann@team.test")
+    await bench.sync(airtable)
+
+    assert [item["lead_id"] for item in await bench.items("conflict")] == leads[:1]
+
+
 async def test_an_idle_delta_costs_one_call_and_touches_no_row(bench: Bench) -> None:
     for n in range(20):
         bench.row(full_name=f"P {n}", email=f"p{n}@x.test")
