@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from functools import partial
 from typing import Any
 
@@ -101,6 +100,6 @@ def attach(app: FastAPI, runtime: Runtime) -> None:
     """Gives the app what it runs on."""
     app.state.runtime = runtime
     app.state.gatekeeper = Gatekeeper(runtime)
-    app.state.exports = asyncio.Semaphore(exports.AT_ONCE)
+    app.state.exports = exports.Places(runtime.db)
     app.state.feeds = Feeds(runtime.db)
     app.state.door = Door(runtime)

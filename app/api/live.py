@@ -227,6 +227,9 @@ async def told(
     while True:
         number, upto = feed.count, feed.position
         while cursor < upto:
+            if reason := feed.farewell(key_hash):
+                yield reason
+                return
             page = await feed.missed(cursor, upto)
             cursor = page[-1].position if len(page) == PAGE else upto
             if chunk := _rendered(page, kinds):

@@ -16,13 +16,17 @@ PATIENCE = 60.0
 Write = Callable[[bytes], Awaitable[None]]
 
 
+class BrokenOff(Exception):
+    """An answer that has begun ends before its end; the message says why, for the log."""
+
+
 class Streamed(Response):
     """An answer that `make` writes piece by piece.
 
-    It starts with the first piece, be it empty, so what fails before is answered as usual. What fails later, and a
-    reader who takes nothing for too long, ends the answer without its last chunk: half of it never looks like all of
-    it. A reader who goes away ends `make`, which is cancelled once and then waited for: a transaction must be able to
-    roll back, which the cancel scopes of Starlette's own streams keep it from.
+    It starts with the first piece, be it empty, so what fails before is answered as usual. What fails later, a reader
+    who takes nothing for too long, and a `BrokenOff` end the answer without its last chunk: half of it never looks like
+    all of it. A reader who goes away ends `make`, which is cancelled once and then waited for: a transaction must be
+    able to roll back, which the cancel scopes of Starlette's own streams keep it from.
     """
 
     def __init__(
@@ -51,7 +55,7 @@ class Streamed(Response):
             await asyncio.gather(writing, reading, return_exceptions=True)
 
     async def _write(self, send: Send) -> None:
-        has_started = has_stalled = False
+        has_started = False
 
         async def start() -> None:
             nonlocal has_started
@@ -60,7 +64,6 @@ class Streamed(Response):
                 await send({"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers})
 
         async def write(piece: bytes) -> None:
-            nonlocal has_stalled
             await start()
             if not piece:
                 return
@@ -68,15 +71,12 @@ class Streamed(Response):
                 async with asyncio.timeout(self._patience):
                     await send({"type": "http.response.body", "body": piece, "more_body": True})
             except TimeoutError:
-                has_stalled = True
-                raise
+                raise BrokenOff("its reader takes nothing") from None
 
         try:
             await self._make(write)
-        except Exception:
-            if not has_stalled:
-                raise
-            log.info("answer.reader_too_slow")
+        except BrokenOff as exc:
+            log.info("answer.broken_off", reason=str(exc))
             return
         await start()
         await send({"type": "http.response.body", "body": b"", "more_body": False})

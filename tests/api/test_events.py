@@ -50,6 +50,18 @@ async def change(tx: Tx, lead_id: UUID, version: int = 1) -> None:
     )  # fmt: skip
 
 
+async def many_changes(tx: Tx, count: int) -> None:
+    """Adds many changes to a new lead's history, in versions from 1 on."""
+    await tx.run(
+        "INSERT INTO lead_change (workspace_id, id, lead_id, version, source, changes, xid) SELECT $1,"
+        """ gen_random_uuid(), $2, v, 'user', '{"a": 1}', pg_current_xact_id()::text::bigint"""
+        " FROM generate_series(1, $3) AS v",
+        tx.workspace_id,
+        await lead(tx),
+        count,
+    )
+
+
 async def lead(tx: Tx) -> UUID:
     """Adds a lead without history."""
     lead_id = new_id()
@@ -285,14 +297,7 @@ async def test_an_erased_lead_is_to_be_forgotten(live: FastAPI, team: Clients, a
 async def test_many_missed_events_come_in_pages(live: FastAPI, team: Clients) -> None:
     (start,) = await missed(live, await team.key("viewer"))
     async with team.runtime.db.transaction(team.tenant) as tx:
-        lead_id = await lead(tx)
-        await tx.run(
-            "INSERT INTO lead_change (workspace_id, id, lead_id, version, source, changes, xid) SELECT $1,"
-            """ gen_random_uuid(), $2, v, 'user', '{"a": 1}', pg_current_xact_id()::text::bigint"""
-            " FROM generate_series(1, 1234) AS v",
-            tx.workspace_id,
-            lead_id,
-        )
+        await many_changes(tx, 1234)
     told = await missed(live, await team.key("viewer"), start.id)
 
     assert sorted(heard.data["version"] for heard in told[:-1]) == list(range(1, 1235))
@@ -313,6 +318,26 @@ async def test_a_revoked_key_hears_nothing_more(live: FastAPI, team: Clients, ad
     assert rest == []
     assert revoked.comments == ["this key has expired or was revoked"]
     assert b"event: lead" not in revoked.body
+
+
+async def test_a_revoked_key_is_not_told_what_it_missed_to_the_end(
+    live: FastAPI, team: Clients, admin: httpx.AsyncClient
+) -> None:
+    """Whoever is slow to read of many years would otherwise go on with a key that is no longer one."""
+    (start,) = await missed(live, await team.key("viewer"))
+    async with team.runtime.db.transaction(team.tenant) as tx:
+        await many_changes(tx, 5_000)
+    made = (await admin.post("/api/admin/keys", json={"name": "portal", "role": "viewer"})).json()
+
+    async with listening(live, made["key"], f"/api/events?after={start.id}") as revoked, asyncio.timeout(5):
+        heard = aiter(revoked)
+        await anext(heard)
+        await admin.delete(f"/api/admin/keys/{made['id']}")
+        await live.state.feeds._feeds[team.workspace_id].look()
+        told = [event async for event in heard]
+
+    assert revoked.comments == ["this key has expired or was revoked"]
+    assert len(told) < 4_000
 
 
 async def test_a_key_that_expires_is_refused_from_then_on_and_ends_its_stream(live: FastAPI, team: Clients) -> None:

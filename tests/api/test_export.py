@@ -19,6 +19,7 @@ from app.db import exports
 from app.db.session import DatabaseUnavailable
 from app.domain import policy
 from app.lab.servers import serving
+from app.main import create_app
 from tests.api.conftest import Clients
 
 #: Leads that fill every buffer between Postgres and a reader who does not read.
@@ -236,18 +237,46 @@ async def test_what_breaks_off_before_the_first_piece_is_a_problem_and_later_it_
     assert [message.get("more_body") for message in sent] == [None, True]
 
 
-async def test_a_third_export_at_a_time_is_asked_to_come_again(team: Clients) -> None:
-    slots = team.app.state.exports
-    client = await team.of("viewer")
-    for _ in range(route.AT_ONCE):
-        await slots.acquire()
+async def test_a_workspace_has_two_exports_at_a_time_and_leaves_a_place_to_others(
+    team: Clients, others: Clients
+) -> None:
+    places = team.app.state.exports
+    ask = "/api/leads/export?fields=id"
+    mine, theirs = await team.of("viewer"), await others.of("viewer")
 
-    refused = await client.get("/api/leads/export")
-    for _ in range(route.AT_ONCE):
-        slots.release()
+    with places.taken(team.workspace_id), places.taken(team.workspace_id):
+        refused, found = await mine.get(ask), await theirs.get(ask)
+        with places.taken(others.workspace_id):
+            full = await theirs.get(ask)
+    again = await mine.get(ask)
 
-    assert (refused.status_code, refused.headers["retry-after"]) == (429, str(route.RETRY))
-    assert (await client.get("/api/leads/export")).status_code == 200
+    assert [a.status_code for a in (refused, found, full, again)] == [429, 200, 429, 200]
+    assert refused.headers["retry-after"] == str(route.RETRY)
+    assert not places._taken
+
+
+async def test_an_export_breaks_off_when_its_key_is_revoked_or_its_person_removed(
+    team: Clients, admin: httpx.AsyncClient
+) -> None:
+    await fill(team)
+    user = (await admin.post("/api/admin/users", json={"email": "noor@team.test", "role": "viewer"})).json()
+    app = create_app(runtime=team.runtime)
+    app.state.exports = route.Places(team.runtime.db, look_every=0)
+    key = await team.key("viewer", "noor@team.test")
+    headers = {"X-API-Key": key, "Accept-Encoding": "identity"}
+    async with serving(app) as url, httpx.AsyncClient(base_url=url, headers=headers) as client:
+        async with client.stream("GET", "/api/leads/export") as answer:
+            pieces = answer.aiter_bytes()
+            await anext(pieces)
+            assert (await admin.delete(f"/api/admin/users/{user['id']}")).status_code == 204
+            with pytest.raises(httpx.RemoteProtocolError):
+                [piece async for piece in pieces]
+        refused = await client.get("/api/leads/export")
+
+    assert refused.status_code == 401
+    assert await ended(team)
+    assert not app.state.exports._taken
+    await nothing_is_left(team)
 
 
 async def test_an_export_may_take_longer_than_a_statement_and_not_longer_than_its_own_limit(team: Clients) -> None:
