@@ -77,10 +77,14 @@ async def get(tx: Tx, key_id: UUID) -> Any:
     return await tx.one(f"SELECT {_SHOWN} FROM api_key WHERE workspace_id = $1 AND id = $2", tx.workspace_id, key_id)
 
 
-async def every(tx: Tx) -> list[Any]:
-    """Returns the workspace's keys, the newest first, without anything secret."""
+async def every(tx: Tx, limit: int | None = None, before: tuple[datetime, UUID] | None = None) -> list[Any]:
+    """Returns the workspace's keys, the newest first, without anything secret; a page of them after one's keys."""
     return await tx.all(
-        f"SELECT {_SHOWN} FROM api_key WHERE workspace_id = $1 ORDER BY created_at DESC, id DESC", tx.workspace_id
+        f"SELECT {_SHOWN} FROM api_key WHERE workspace_id = $1 AND ($3::timestamptz IS NULL OR (created_at, id) <"
+        " ($3, $4::uuid)) ORDER BY created_at DESC, id DESC LIMIT $2",
+        tx.workspace_id,
+        limit,
+        *(before or (None, None)),
     )
 
 

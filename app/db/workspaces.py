@@ -67,10 +67,14 @@ async def choose(tx: Tx, settings: Mapping[str, Any]) -> None:
     await tx.run("UPDATE workspace SET settings = settings || $2 WHERE id = $1", tx.workspace_id, dict(settings))
 
 
-async def users(tx: Tx) -> list[Any]:
-    """Returns the people of a workspace."""
+async def users(tx: Tx, limit: int, after: str | None = None) -> list[Any]:
+    """Returns people of a workspace by their e-mail addresses, those after one."""
     return await tx.all(
-        "SELECT id, email, role, created_at FROM app_user WHERE workspace_id = $1 ORDER BY email", tx.workspace_id
+        "SELECT id, email, role, created_at FROM app_user WHERE workspace_id = $1 AND ($3::text IS NULL OR email > $3)"
+        " ORDER BY email LIMIT $2",
+        tx.workspace_id,
+        limit,
+        after,
     )
 
 

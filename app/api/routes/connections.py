@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from typing import Any
 from uuid import UUID
 
-from fastapi import APIRouter
+from fastapi import APIRouter, Request
 from starlette.responses import Response
 
-from app.api import running
+from app.api import paging, running
 from app.api.deps import ADMIN, Current, Running, Session
 from app.api.describe import refuses
 from app.api.gate import Caller
@@ -67,9 +68,19 @@ async def create(runtime: Running, caller: Current, once: Once, body: NewConnect
 
 
 @router.get("", operation_id="listConnections", summary="List connections", response_model=Connections)
-async def every(tx: Session) -> Response:
+async def page(request: Request, tx: Session, limit: paging.Limit = 50, cursor: paging.Cursor = None) -> Response:
     """The workspace's connections, the oldest first."""
-    return answer(Connections(items=[await _shown(tx, stored) for stored in await connections.every(tx)]))
+    after: Any = paging.decode("connections", cursor, paging.BY_TIME)
+    found = [
+        stored for stored in await connections.every(tx) if after is None or (stored.created_at, stored.id) > after
+    ]
+    rows = [
+        {"created_at": stored.created_at, "id": stored.id, "shown": await _shown(tx, stored)}
+        for stored in found[: limit + 1]
+    ]
+    return paging.answered(
+        request, "connections", Connections, rows, limit, by=("created_at", "id"), show=lambda row: [row["shown"]]
+    )
 
 
 @router.get(

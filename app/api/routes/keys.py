@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from typing import Any
 from uuid import UUID
 
-from fastapi import APIRouter
+from fastapi import APIRouter, Request
 from starlette.responses import Response
 
+from app.api import paging
 from app.api.deps import ADMIN, Current, Session, known
 from app.api.describe import refuses
 from app.api.errors import Problem
@@ -39,9 +41,11 @@ async def create(tx: Session, caller: Current, body: NewKey) -> Response:
 
 
 @router.get("/keys", operation_id="listKeys", summary="List API keys", response_model=Keys)
-async def every(tx: Session) -> Response:
+async def page(request: Request, tx: Session, limit: paging.Limit = 50, cursor: paging.Cursor = None) -> Response:
     """The workspace's keys, also expired and revoked ones, the newest first."""
-    return answer(Keys.model_validate({"items": [dict(row) for row in await keys.every(tx)]}))
+    before: Any = paging.decode("keys", cursor, paging.BY_TIME)
+    rows = await keys.every(tx, limit + 1, before)
+    return paging.answered(request, "keys", Keys, rows, limit, by=("created_at", "id"))
 
 
 @router.get(
@@ -72,9 +76,11 @@ async def add_user(tx: Session, caller: Current, body: NewUser) -> Response:
 
 
 @router.get("/users", operation_id="listUsers", summary="List people", response_model=Users)
-async def users(tx: Session) -> Response:
+async def users(request: Request, tx: Session, limit: paging.Limit = 50, cursor: paging.Cursor = None) -> Response:
     """The people of the workspace, by e-mail address."""
-    return answer(Users.model_validate({"items": [dict(row) for row in await workspaces.users(tx)]}))
+    after: Any = paging.decode("users", cursor, (str,)) or ()
+    rows = await workspaces.users(tx, limit + 1, *after)
+    return paging.answered(request, "users", Users, rows, limit, by=("email",))
 
 
 @router.delete(

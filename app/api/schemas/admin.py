@@ -73,8 +73,9 @@ class MadeKey(Key):
 class Keys(Shown):
     """The workspace's keys, the newest first."""
 
-    model_config = example(items=[_KEY])
+    model_config = example(items=[_KEY], next_cursor=None)
     items: list[Key]
+    next_cursor: NextCursor
 
 
 class NewUser(Body):
@@ -98,8 +99,9 @@ class User(Shown):
 class Users(Shown):
     """The people of the workspace."""
 
-    model_config = example(items=[User.model_config["json_schema_extra"]["example"]])  # type: ignore[index]
+    model_config = example(items=[User.model_config["json_schema_extra"]["example"]], next_cursor=None)  # type: ignore[index]
     items: list[User]
+    next_cursor: NextCursor
 
 
 class NewWorkspace(Body):

@@ -8,7 +8,7 @@ from uuid import UUID
 
 from pydantic import AfterValidator, Field, SecretStr
 
-from app.api.schemas.shape import Body, Flag, Name, Shown, Whole, example
+from app.api.schemas.shape import Body, Flag, Name, NextCursor, Shown, Whole, example
 from app.domain.cells import Strategy
 
 _ID: Final = "01980a3c-5f6e-7c3a-9d55-0c8f4f2f6a10"
@@ -189,8 +189,9 @@ class Connection(Shown):
 class Connections(Shown):
     """The workspace's connections, the oldest first."""
 
-    model_config = example(items=[Connection.model_config["json_schema_extra"]["example"]])  # type: ignore[index]
+    model_config = example(items=[Connection.model_config["json_schema_extra"]["example"]], next_cursor=None)  # type: ignore[index]
     items: list[Connection]
+    next_cursor: NextCursor
 
 
 class Tested(Shown):
