@@ -15,9 +15,10 @@ from uuid import UUID
 from app.db.ids import new_id
 from app.db.session import Tx
 from app.domain.duplicates import LARGEST_BLOCK, Pair, Person, person
+from app.domain.identity import TELLING
 
 #: What is compared of a lead.
-COMPARED = ("email", "full_name", "first_name", "last_name", "company_name", "company_domain", "phone", "linkedin_url")
+COMPARED = TELLING
 _SHOWING = (
     f"SELECT l.id, {', '.join(f'l.{name}' for name in COMPARED)}, (SELECT array_agg(a.email) FROM lead_alias a"
     " WHERE a.workspace_id = $1 AND a.lead_id = l.id) AS former"

@@ -20,6 +20,10 @@ from app.domain.values import JSON
 LONGEST_SLUG: Final = 300
 #: The fields that may identify a person for certain.
 STRONG: Final = ("email", "linkedin_url")
+#: The fields that tell who a lead is: for certain, or well enough for a person.
+TELLING: Final = (
+    "email", "full_name", "first_name", "last_name", "company_name", "company_domain", "phone", "linkedin_url",
+)  # fmt: skip
 
 
 class Identity(NamedTuple):
@@ -54,6 +58,11 @@ DOMAINS: Final = normalize.words("noemail.com nomail.com no-email.com noreply.co
 PROFILES: Final = normalize.words(
     "me unavailable undefined null none unknown linkedin username yourname your-name profile"
 )
+
+
+def is_somebody(values: Mapping[str, JSON]) -> bool:
+    """Tells whether a lead with these values can be told from others at all."""
+    return any(values.get(name) for name in TELLING)
 
 
 def strong(values: Mapping[str, JSON]) -> tuple[Identity, ...]:

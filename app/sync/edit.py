@@ -8,12 +8,13 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
+from typing import Final
 from uuid import UUID
 
 from app.db import history, leads, link_work, merges, reviews
 from app.db.ids import new_id
 from app.db.session import Tx
-from app.domain import normalize, notes, policy
+from app.domain import identity, normalize, notes, policy
 from app.domain.lead import Action, Lead, Origin, SetField
 from app.domain.plan import apply, edit
 from app.domain.policy import Source
@@ -21,6 +22,8 @@ from app.domain.values import JSON, instant
 from app.errors import LeadkeeperError
 from app.sync import activity, duplicates, size
 from app.sync.canonical import NOTE_LIMIT, FieldProblem, InvalidFields, canonical
+
+_NOBODY: Final = f"A lead needs something that tells who it is: one of {', '.join(identity.TELLING)}."
 
 
 class NotFound(LeadkeeperError):
@@ -287,8 +290,11 @@ def merge_patch(target: JSON, patch: JSON) -> JSON:
 
 
 def _applied(before: Lead, actions: Sequence[Action]) -> Lead:
-    """Returns a lead after an edit; raises `InvalidFields` where it would hold more than it may."""
+    """Returns a lead after an edit; raises `InvalidFields` where it would hold more than it may, or be nobody."""
     after, _ = apply(before, [], actions)
+    # what a tool brought without a name may stay so
+    if not identity.is_somebody(after.values) and (before.version == 0 or identity.is_somebody(before.values)):
+        raise InvalidFields([FieldProblem("", _NOBODY)])
     moved = {action.field.partition(".")[0] for action in actions if isinstance(action, SetField)}
     if problems := [FieldProblem(name, message) for name, message in size.too_much(before, after, moved)]:
         raise InvalidFields(problems)

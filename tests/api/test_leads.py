@@ -186,7 +186,9 @@ async def test_a_lead_holds_only_so_much_however_often_it_is_added_to(
     operation = {"op": "update", "id": path.rpartition("/")[2], "lead": {field: more}}
 
     refused = await member.patch(path, json={field: more})
-    many = await member.post("/api/leads/bulk", json={"operations": [operation, {"op": "create", "lead": {}}]})
+    many = await member.post(
+        "/api/leads/bulk", json={"operations": [operation, {"op": "create", "lead": {"full_name": "B"}}]}
+    )
     other = await member.patch(path, json={"title": "CTO"})
 
     assert (refused.status_code, refused.json()["errors"][0]["pointer"]) == (422, f"/{field}")
@@ -194,8 +196,44 @@ async def test_a_lead_holds_only_so_much_however_often_it_is_added_to(
     assert (other.status_code, other.json()["version"]) == (200, 2)
 
 
+@pytest.mark.parametrize(
+    "body", [{}, {"email": None, "full_name": " ", "custom": {}}, {"title": "CTO", "status": "won", "notes": "Who?"}]
+)
+async def test_a_lead_that_nobody_could_recognise_is_not_made(member: httpx.AsyncClient, body: dict[str, Any]) -> None:
+    alone = await member.post("/api/leads", json=body)
+    among = await member.post("/api/leads/bulk", json={"operations": [{"op": "create", "lead": body}]})
+
+    (outcome,) = among.json()["items"]
+    for refused, place in ((alone.json(), ""), (outcome["error"], "/operations/0/lead")):
+        (error,) = refused["errors"]
+        assert (refused["status"], error["pointer"]) == (422, place)
+        assert error["detail"].startswith("A lead needs something that tells who it is: one of email, full_name, ")
+    assert (await member.get("/api/leads?count=exact")).json()["count"] == 0
+
+
+async def test_no_edit_takes_the_last_of_what_tells_who_a_lead_is(team: Clients, member: httpx.AsyncClient) -> None:
+    made = await member.post("/api/leads", json={"email": "a@x.test", "first_name": "Anna", "title": "CTO"})
+    path, lead_id = made.headers["location"], made.json()["id"]
+    nobody = {"email": None, "full_name": None, "first_name": None}
+    among = {"operations": [{"op": "update", "id": lead_id, "lead": nobody}]}
+
+    refused = [
+        await member.put(path, json={"title": "CEO"}),
+        await member.patch(path, json=nobody),
+    ]
+    outcome = (await member.post("/api/leads/bulk", json=among)).json()["items"][0]
+    kept = await member.get(path)
+    async with team.runtime.db.transaction(team.tenant) as tx:
+        # as a tool may have brought it
+        await tx.run("UPDATE lead SET email = NULL, first_name = NULL, full_name = NULL WHERE id = $1", lead_id)
+    edited = await member.patch(path, json={"title": "CEO"})
+
+    assert [answer.status_code for answer in refused] + [outcome["status"]] == [422, 422, 422]
+    assert (kept.json()["version"], edited.status_code) == (1, 200)
+
+
 async def test_notes_are_added_up_to_a_million_characters(member: httpx.AsyncClient) -> None:
-    path = (await member.post("/api/leads", json={"notes": "x" * 990_000})).headers["location"]
+    path = (await member.post("/api/leads", json={"full_name": "Anna", "notes": "x" * 990_000})).headers["location"]
 
     refused = await member.post(f"{path}/notes", json={"text": "y" * 10_000})
     added = await member.post(f"{path}/notes", json={"text": "y" * 9_999})

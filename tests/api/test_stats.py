@@ -44,7 +44,7 @@ async def make(team: Clients) -> None:
 
 async def test_leads_are_counted_by_status_source_owner_and_week(team: Clients, others: Clients) -> None:
     await make(team)
-    await (await others.of("member")).post("/api/leads", json={"source": "Theirs"})
+    await (await others.of("member")).post("/api/leads", json={"full_name": "Theirs", "source": "Theirs"})
 
     found = (await (await team.of("viewer")).get("/api/stats/leads")).json()
 

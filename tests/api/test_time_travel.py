@@ -51,7 +51,9 @@ async def test_every_state_a_lead_was_in_is_there_again(team: Clients) -> None:
     client = await team.of("member", "noor@team.test")
     for seed in range(4):
         rng = random.Random(seed)
-        made = await client.post("/api/leads", json={"title": f"lead {seed}", "custom": {"first": None}})
+        made = await client.post(
+            "/api/leads", json={"phone": "+31612345678", "title": f"lead {seed}", "custom": {"first": None}}
+        )
         path = made.headers["location"]
         states = {made.json()["updated_at"]: made.json()}
         for _ in range(20):
@@ -106,7 +108,7 @@ async def test_a_deleted_lead_is_shown_as_it_was_before_and_a_restored_one_as_de
 
 async def test_a_change_that_waited_for_the_lead_is_later_than_the_one_it_waited_for(team: Clients) -> None:
     client = await team.of("member")
-    made = await client.post("/api/leads", json={"title": "one"})
+    made = await client.post("/api/leads", json={"company_name": "Berg", "title": "one"})
     path, lead_id = made.headers["location"], made.json()["id"]
     second = (await client.patch(path, json={"title": "two"})).json()
     async with team.runtime.db.transaction(team.tenant) as tx:

@@ -18,6 +18,7 @@ from app.domain.identity import (
     NoMatch,
     One,
     company,
+    is_somebody,
     match,
     moved,
     strong,
@@ -128,3 +129,18 @@ def test_identities_of_canonical_values_are_the_same_identities(values: dict[str
     canonical = {"email" if i.kind == "email" else "linkedin_url": i.value for i in found}
 
     assert strong(canonical) == found
+
+
+@pytest.mark.parametrize(
+    ("values", "expected"),
+    [
+        ({}, False),
+        ({"title": "CTO", "status": "won", "email": None, "full_name": ""}, False),
+        ({"phone": "+31612345678"}, True),
+        ({"company_domain": "berg.test"}, True),
+    ],
+)
+def test_a_lead_is_somebody_once_it_has_a_name_a_company_or_an_address_of_any_kind(
+    values: dict[str, Any], expected: bool
+) -> None:
+    assert is_somebody(values) is expected

@@ -43,7 +43,11 @@ Count = Annotated[lead_list.Counting | None, Query(description=listing.COUNT_NOT
     responses=refuses(409),
 )
 async def create(tx: Session, caller: Current, body: LeadFields) -> Response:
-    """Adds a lead. Another lead with the same e-mail address or LinkedIn page is a 409 that names it."""
+    """Adds a lead. Another lead with the same e-mail address or LinkedIn page is a 409 that names it.
+
+    It needs something that tells who it is: an e-mail address, a LinkedIn page, a phone number, a name or a company. No
+    later edit takes the last of these away.
+    """
     values = canonical(body.given())
     lead = await edit.create(tx, values, actor=caller.name, claims=claims(caller))
     return await shown(tx, UUID(lead.id), status=201, located=True)

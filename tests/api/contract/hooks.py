@@ -15,6 +15,7 @@ REFUSALS = (
     "This is no id of an event",
     "as_of takes an instant that has passed",
     "There is nothing to choose here",
+    "A lead needs something that tells who it is",
     "The filter ",
     "There is no such field",
     "Name at least one filter",
