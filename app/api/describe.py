@@ -16,11 +16,12 @@ from pydantic import BaseModel
 
 from app.api import headers
 from app.api.deps import Allow, expected_version, session_of
-from app.api.errors import MEDIA_TYPE, NOT_A_UUID, UNKNOWN_FIELD, slug, title
+from app.api.errors import MEDIA_TYPE, NOT_A_UUID, TYPES, UNKNOWN_FIELD, title, urn
 from app.api.once import idempotency_of
 from app.api.query import unknown
 from app.api.schemas.problem import ProblemDetails
 from app.db.session import Role
+from app.sync.edit import Merged, StaleVersion
 
 TITLE: Final = "Leadkeeper"
 DESCRIPTION: Final = (
@@ -270,7 +271,7 @@ def _response(status: int) -> dict[str, Any]:
 
 def _problem(status: int, detail: str) -> dict[str, Any]:
     content = {
-        "type": f"urn:leadkeeper:problem:{slug(status)}",
+        "type": urn(status, {308: TYPES[Merged], 412: TYPES[StaleVersion]}.get(status)),
         "title": title(status),
         "status": status,
         "detail": detail,

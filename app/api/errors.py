@@ -93,6 +93,15 @@ STATUSES: dict[type[LeadkeeperError], int] = {
     ProviderError: 502,
     DatabaseUnavailable: 503,
 }
+#: Errors that a client may want to tell from others of their status: the last part of their type.
+TYPES: Final[dict[type[LeadkeeperError], str]] = {
+    Gone: "deleted",
+    Merged: "merged",
+    StaleVersion: "stale-version",
+    AlreadyClaimed: "already-claimed",
+    IdentityTaken: "identity-taken",
+    KeyReused: "idempotency-key-reused",
+}
 
 
 @dataclass(slots=True)
@@ -104,6 +113,8 @@ class Problem(Exception):
     errors: Sequence[Mapping[str, Any]] = ()
     headers: Mapping[str, str] = field(default_factory=dict)
     extra: Mapping[str, Any] = field(default_factory=dict)
+    #: the last part of its type, where it is not the status's
+    kind: str | None = None
 
 
 def problem(request_id: str | None, found: Problem) -> Response:
@@ -115,7 +126,7 @@ def problem(request_id: str | None, found: Problem) -> Response:
 def details(request_id: str | None, found: Problem) -> dict[str, Any]:
     """Returns a problem's members."""
     return {
-        "type": f"urn:leadkeeper:problem:{slug(found.status)}",
+        "type": urn(found.status, found.kind),
         "title": title(found.status),
         "status": found.status,
         "detail": found.detail,
@@ -130,9 +141,9 @@ def title(status: int) -> str:
     return HTTPStatus(status).phrase
 
 
-def slug(status: int) -> str:
-    """Returns the last part of a problem's type."""
-    return title(status).lower().replace(" ", "-").replace("'", "")
+def urn(status: int, kind: str | None = None) -> str:
+    """Returns a problem's type."""
+    return f"urn:leadkeeper:problem:{kind or title(status).lower().replace(' ', '-')}"
 
 
 async def _problem(request: Request, exc: Exception) -> Response:
@@ -172,11 +183,12 @@ def translate(exc: LeadkeeperError) -> Problem:
     status = next((STATUSES[kind] for kind in type(exc).__mro__ if kind in STATUSES), 500)
     if status == 500:
         log.error("request.unmapped_error", error=type(exc).__name__)
-    found = Problem(status, str(exc) or str(exc.__doc__))
+    kind = next((TYPES[kind] for kind in type(exc).__mro__ if kind in TYPES), None)
+    found = Problem(status, str(exc) or str(exc.__doc__), kind=kind)
     match exc:
         case InvalidFields():
             found.detail = _SEE_ERRORS
-            found.errors = [at(p.field.replace(".", "/", 1), p.message) for p in exc.problems]
+            found.errors = [at(p.message, *p.within, *filter(None, [p.field])) for p in exc.problems]
         case Merged():
             found.extra = {"lead_id": str(exc.survivor)}
         case StaleVersion():
@@ -193,9 +205,14 @@ def translate(exc: LeadkeeperError) -> Problem:
     return found
 
 
-def at(pointer: str, detail: str) -> dict[str, str]:
-    """Returns one entry of `errors`: where in the body, and why."""
-    return {"pointer": f"/{pointer}" if pointer else "", "detail": detail}
+def at(detail: str, *path: Any) -> dict[str, str]:
+    """Returns one entry of `errors`: why, and the keys that lead to it in the body."""
+    return {"pointer": _pointer(path), "detail": detail}
+
+
+def _pointer(path: Sequence[Any]) -> str:
+    """Returns a JSON pointer (RFC 6901)."""
+    return "".join("/" + str(part).replace("~", "~0").replace("/", "~1") for part in path)
 
 
 async def _invalid(request: Request, exc: Exception) -> Response:
@@ -205,16 +222,19 @@ async def _invalid(request: Request, exc: Exception) -> Response:
 
 def invalid(found: Sequence[Any]) -> Problem:
     """Returns what a validator's errors, with their places in the request, are over HTTP."""
-    errors = [_location(error["loc"]) | {"detail": _sentence(error)} for error in found[:20]]
+    errors = [_location(error) | {"detail": _sentence(error)} for error in found[:20]]
     return Problem(422, _SEE_ERRORS, errors)
 
 
-def _location(loc: Sequence[Any]) -> dict[str, str]:
+def _location(error: Mapping[str, Any]) -> dict[str, str]:
     """A JSON pointer for what is in the body, the parameter's name for what is not."""
-    where, *path = loc
+    where, *path = error["loc"]
     if where != "body":
         return {"parameter": str(path[0]) if path else str(where)}
-    return {"pointer": "".join("/" + str(part).replace("~", "~0").replace("/", "~1") for part in path)}
+    if error["type"].startswith("union_tag"):
+        # the validator quotes the field that tells the shapes apart
+        path.append(error["ctx"]["discriminator"].strip("'"))
+    return {"pointer": _pointer(path)}
 
 
 def _sentence(error: Mapping[str, Any]) -> str:
@@ -226,8 +246,14 @@ def _sentence(error: Mapping[str, Any]) -> str:
             return NOT_A_UUID
         case "missing" if error["loc"] == ("body",):
             return _BODY
-        case "missing":
+        case "missing" | "union_tag_not_found":
             return "This is required."
+        case "union_tag_invalid":
+            return f"It is one of {error['ctx']['expected_tags']}."
+        case "too_short":
+            return f"It has at least {error['ctx']['min_length']} item."
+        case "too_long":
+            return f"It has at most {error['ctx']['max_length']:,} items."
         case "json_invalid":
             return "The body is not valid JSON."
         case "value_error":

@@ -23,7 +23,6 @@ from app.api.schemas.shape import DATED
 from app.db.lead_list import CAP, FILTERS, ORDERS, Filter, Query
 from app.db.lead_queries import COLUMNS
 from app.domain import policy
-from app.domain.ladder import STATUS_LADDER
 from app.domain.mapping import DECODERS
 from app.domain.normalize import Unreadable
 
@@ -47,7 +46,6 @@ SEARCH_NOTE: Final = (
     "word. Case, accents and punctuation do not matter."
 )
 _ID: Final = "[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}"
-_STATUS: Final = f"({'|'.join(STATUS_LADDER)})"
 _SHAPES: Final[dict[str, dict[str, Any]]] = {
     "null": {"type": "string", "enum": ["null", "set"]},
     "instant": {"type": "string", "format": "date-time"},
@@ -55,16 +53,25 @@ _SHAPES: Final[dict[str, dict[str, Any]]] = {
     "integer": {"type": "integer", "minimum": -_LARGEST, "maximum": _LARGEST},
     "number": {"type": "number", "minimum": -1e100, "maximum": 1e100},
     "boolean": {"type": "boolean"},
-    "status": {"type": "string", "pattern": f"^{_STATUS}(,{_STATUS})*$"},
+    "texts": {"type": "string", "minLength": 1},
     "ids": {"type": "string", "pattern": f"^{_ID}(,{_ID})*$"},
 }
+
+
+def _shape(declared: Filter) -> dict[str, Any]:
+    if not declared.among:
+        return _SHAPES[declared.kind]
+    word = f"({'|'.join(declared.among)})"
+    return {"type": "string", "pattern": f"^{word}(,{word})*$"}
+
+
 PARAMETERS: Final[list[dict[str, Any]]] = [
     {
         "name": name,
         "in": "query",
         "required": False,
         "description": f.note[0].upper() + f.note[1:],
-        "schema": _SHAPES.get(f.kind, {"type": "string", "minLength": 1}),
+        "schema": _shape(f),
     }
     for name, f in FILTERS.items()
 ]
@@ -148,8 +155,8 @@ def _value(name: str, declared: Filter, text: str) -> Any:
         raise _bad(name, 'A value that holds a comma or begins with a quote is quoted: "Smith, Jones".') from None
     if len(values) > _VALUES:
         raise _bad(name, f"It names {len(values)} values; {_VALUES} is the most.")
-    if declared.kind == "status" and not set(values) <= set(STATUS_LADDER):
-        raise _bad(name, f"It is one or more of {', '.join(STATUS_LADDER)}.")
+    if declared.among and not set(values) <= set(declared.among):
+        raise _bad(name, f"It is one or more of {', '.join(declared.among)}.")
     if declared.kind == "ids":
         if not all(re.fullmatch(_ID, value) for value in values):
             raise _bad(name, "It is one or more ids, comma-separated.")

@@ -6,7 +6,7 @@ declared here: what a request may ask for has an index or a bounded cost, and no
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final, Literal
 from uuid import UUID
@@ -14,8 +14,9 @@ from uuid import UUID
 from app.db.lead_queries import columns
 from app.db.session import Tx
 from app.domain import policy
+from app.domain.ladder import DELIVERY_LADDER, STATUS_LADDER
 
-Kind = Literal["status", "texts", "ids", "instant", "date", "integer", "number", "boolean", "null"]
+Kind = Literal["words", "texts", "ids", "instant", "date", "integer", "number", "boolean", "null"]
 Counting = Literal["exact", "capped"]
 
 
@@ -76,6 +77,8 @@ class Filter:
     kind: Kind
     sql: str
     note: str
+    #: the words there are
+    among: tuple[str, ...] = ()
 
 
 _COMPARED: Final = {"gte": ">=", "gt": ">", "lte": "<=", "lt": "<"}
@@ -86,9 +89,15 @@ _SAMPLES: Final = {"instant": "an instant", "date": "a date", "integer": "a whol
 _QUOTED: Final = "; one that holds a comma in double quotes"
 
 
-def _any_of(name: str, kind: Kind = "texts") -> dict[str, Filter]:
-    note = f"One or more values of {name}, comma-separated{'' if kind == 'status' else _QUOTED}."
-    return {name: Filter(name, kind, f"l.{name} = ANY({{}})", note)}
+def _any_of(name: str) -> dict[str, Filter]:
+    note = f"One or more values of {name}, comma-separated{_QUOTED}."
+    return {name: Filter(name, "texts", f"l.{name} = ANY({{}})", note)}
+
+
+def _among(name: str, among: Iterable[str]) -> dict[str, Filter]:
+    words = tuple(among)
+    note = f"One or more of {', '.join(words)}, comma-separated."
+    return {name: Filter(name, "words", f"l.{name} = ANY({{}})", note, words)}
 
 
 def _compared(name: str, kind: Kind) -> dict[str, Filter]:
@@ -117,7 +126,7 @@ _ROWS: Final = """
 """
 
 FILTERS: Final[dict[str, Filter]] = {
-    **_any_of("status", "status"),
+    **_among("status", STATUS_LADDER),
     **_any_of("email"),
     **_is_set("email"),
     **_any_of("claimed_by"),
@@ -128,9 +137,9 @@ FILTERS: Final[dict[str, Filter]] = {
     **_is_set("source"),
     **_any_of("platform"),
     **_is_set("platform"),
-    **_any_of("delivery_status"),
+    **_among("delivery_status", DELIVERY_LADDER),
     **_is_set("delivery_status"),
-    **_any_of("created_by"),
+    **_among("created_by", policy.Source),
     "campaigns": Filter(
         "campaigns", "texts", "l.campaigns && {}", f"In one or more of these, comma-separated{_QUOTED}."
     ),

@@ -57,6 +57,8 @@ class Field:
     #: the canonical form of its values
     kind: Kind
     group: str
+    #: what it is, for whoever reads a lead
+    note: str
     #: what a person may do through REST
     user: Access = "read-write"
     airtable: Rule = Rule.LOCAL_ONLY
@@ -81,8 +83,11 @@ class Field:
         return Rule.AUTHORITY  # a person
 
 
-def _group(group: str, reason: str, kinds: dict[str, Kind], **rules: Rule | Access | bool) -> list[Field]:
-    return [Field(name=name, kind=kind, group=group, reason=reason, **rules) for name, kind in kinds.items()]  # type: ignore[arg-type]
+def _group(group: str, reason: str, fields: dict[str, tuple[Kind, str]], **rules: Rule | Access | bool) -> list[Field]:
+    return [
+        Field(name=name, kind=kind, note=note, group=group, reason=reason, **rules)  # type: ignore[arg-type]
+        for name, (kind, note) in fields.items()
+    ]
 
 
 _FILLED = {"airtable": Rule.AUTHORITY, "instantly": Rule.FILL, "imports": Rule.FILL}
@@ -94,7 +99,7 @@ FIELDS: Final[dict[str, Field]] = {
         *_group(
             "e-mail",
             "it identifies the lead: a tool never changes it, a collision is held",
-            {"email": "email"},
+            {"email": ("email", "The address that its mails go to")},
             airtable=Rule.AUTHORITY,
             instantly=Rule.IDENTITY,
             imports=Rule.IDENTITY,
@@ -103,12 +108,12 @@ FIELDS: Final[dict[str, Field]] = {
             "name and company",
             _OWN,
             {
-                "full_name": "name",
-                "first_name": "name",
-                "last_name": "name",
-                "company_name": "text",
-                "company_domain": "domain",
-                "personalization": "text",
+                "full_name": ("name", "The whole name; it and its parts are made from each other where a lead is new"),
+                "first_name": ("name", "The given name"),
+                "last_name": ("name", "The family name with what stands before it, such as `de Vries`"),
+                "company_name": ("text", "The company"),
+                "company_domain": ("domain", "The company's domain, without `www.`"),
+                "personalization": ("text", "A sentence for this lead alone, which mails may begin with"),
             },
             **_FILLED,
         ),
@@ -116,33 +121,36 @@ FIELDS: Final[dict[str, Field]] = {
             "profile",
             _OWN,
             {
-                "title": "text",
-                "location": "text",
-                "industry": "text",
-                "company_size": "text",
-                "company_website": "url",
-                "verified": "boolean",
-                "enriched": "boolean",
-                "needs_enrichment": "boolean",
-                "source": "text",
-                "platform": "text",
-                "scraped_at": "instant",
-                "enriched_at": "instant",
-                "phone": "phone",
+                "title": ("text", "The job title"),
+                "location": ("text", "City, region or country"),
+                "industry": ("text", "The company's industry"),
+                "company_size": ("text", "How many people work there, mostly a range such as `11-50`"),
+                "company_website": ("url", "The company's website"),
+                "verified": ("boolean", "Whether somebody checked that the address works"),
+                "enriched": ("boolean", "Whether facts were looked up for it"),
+                "needs_enrichment": ("boolean", "Whether facts are yet to be looked up for it"),
+                "source": ("text", "Where the lead was found, such as a fair or a list"),
+                "platform": ("text", "The platform it was found on"),
+                "scraped_at": ("instant", "When it was found there"),
+                "enriched_at": ("instant", "When facts were last looked up for it"),
+                "phone": (
+                    "phone",
+                    "The number as E.164, `;ext=` before an extension; text that is no number stays as it is",
+                ),
             },
             **_FILLED,
         ),
         *_group(
             "LinkedIn",
             "it identifies the lead and is typed by people; Instantly never touches it",
-            {"linkedin_url": "linkedin"},
+            {"linkedin_url": ("linkedin", "The LinkedIn page")},
             airtable=Rule.AUTHORITY,
             imports=Rule.FILL,
         ),
         *_group(
             "notes",
             "entries are only ever added; an edit keeps the old text in the history",
-            {"notes": "notes"},
+            {"notes": ("notes", "All notes, one below the other; adding one has an address of its own")},
             airtable=Rule.APPEND,
             imports=Rule.APPEND,
             clears=False,
@@ -150,19 +158,26 @@ FIELDS: Final[dict[str, Field]] = {
         *_group(
             "deal",
             "what a salesperson plans is theirs; Airtable has a say only where a column is mapped",
-            {"deal_value": "number", "next_action": "text", "next_action_date": "date"},
+            {
+                "deal_value": ("number", "What the deal may bring, in the currency the team counts in"),
+                "next_action": ("text", "What is to be done next"),
+                "next_action_date": ("date", "The day it is to be done"),
+            },
             airtable=Rule.AUTHORITY,
         ),
         *_group(
             "claim",
             "both fields move together; who works a lead is decided by people",
-            {"claimed_by": "email", "claimed_at": "instant"},
+            {
+                "claimed_by": ("email", "Who works the lead, an e-mail address; null: nobody"),
+                "claimed_at": ("instant", "Since when"),
+            },
             airtable=Rule.AUTHORITY,
         ),
         *_group(
             "status",
             "people move it any way; sync only climbs the ladder",
-            {"status": "status"},
+            {"status": ("status", "Its place in the funnel")},
             airtable=Rule.AUTHORITY,
             instantly=Rule.LADDER,
             event=Rule.LADDER,
@@ -172,7 +187,12 @@ FIELDS: Final[dict[str, Field]] = {
         *_group(
             "positive reply",
             "the last event by its own time decides; at equal times the negative one",
-            {"is_positive_reply": "boolean"},
+            {
+                "is_positive_reply": (
+                    "boolean",
+                    "Whether its answer was positive; null: it has not answered, or nobody judged",
+                )
+            },
             airtable=Rule.AUTHORITY,
             instantly=Rule.EVENT_TIME,
             event=Rule.EVENT_TIME,
@@ -181,7 +201,11 @@ FIELDS: Final[dict[str, Field]] = {
         *_group(
             "counters",
             "sums over campaigns that only grow; an event may come twice, so events never count",
-            {"email_open_count": "integer", "email_click_count": "integer", "email_reply_count": "integer"},
+            {
+                "email_open_count": ("integer", "Opens of its mails"),
+                "email_click_count": ("integer", "Clicks in its mails"),
+                "email_reply_count": ("integer", "Its answers"),
+            },
             user="read-only",
             instantly=Rule.COUNTER,
             clears=False,
@@ -189,7 +213,7 @@ FIELDS: Final[dict[str, Field]] = {
         *_group(
             "last contact",
             "the newest known",
-            {"last_contacted_at": "instant"},
+            {"last_contacted_at": ("instant", "When it was last written to")},
             user="read-only",
             airtable=Rule.NEWEST,
             instantly=Rule.NEWEST,
@@ -199,14 +223,19 @@ FIELDS: Final[dict[str, Field]] = {
         *_group(
             "first seen in Instantly",
             "the oldest known",
-            {"instantly_created_at": "instant"},
+            {"instantly_created_at": ("instant", "When Instantly first had it")},
             user="read-only",
             instantly=Rule.OLDEST,
         ),
         *_group(
             "last step",
             "replaced by a later step, by the step's own time",
-            {"last_step_info": "object"},
+            {
+                "last_step_info": (
+                    "object",
+                    "The last step of a campaign it was sent: when, which one, and which variant",
+                )
+            },
             user="read-only",
             instantly=Rule.REPLACE,
             event=Rule.REPLACE,
@@ -214,7 +243,7 @@ FIELDS: Final[dict[str, Field]] = {
         *_group(
             "delivery",
             "replied over bounced over emailed over not yet emailed",
-            {"delivery_status": "delivery"},
+            {"delivery_status": ("delivery", "What became of its mails; null: it is in no mail campaign")},
             user="read-only",
             instantly=Rule.LADDER,
             event=Rule.LADDER,
@@ -222,7 +251,7 @@ FIELDS: Final[dict[str, Field]] = {
         *_group(
             "sender account",
             "the mailbox that wrote last, kept for reply routing",
-            {"sender_account": "text"},
+            {"sender_account": ("text", "Our mailbox that wrote to it last")},
             user="read-only",
             instantly=Rule.REPLACE,
             event=Rule.REPLACE,
@@ -230,20 +259,23 @@ FIELDS: Final[dict[str, Field]] = {
         *_group(
             "portal campaigns",
             "kept in Airtable; both sides add and remove",
-            {"campaigns": "set"},
+            {"campaigns": ("set", "Names of the campaigns it is in; mail campaigns at Instantly are among its links")},
             airtable=Rule.SET,
         ),
         *_group(
             "SMS",
             "another tool counts them in Airtable",
-            {"sms_sent_count": "integer", "processing_status": "text"},
+            {
+                "sms_sent_count": ("integer", "SMS that were sent to it"),
+                "processing_status": ("text", "How far the SMS tool is with it"),
+            },
             user="read-only",
             airtable=Rule.REPLACE,
         ),
         *_group(
             "metadata",
             "merged key by key below the campaign it came from; no sync removes a key",
-            {"metadata": "object"},
+            {"metadata": ("object", "What providers tell of it beyond its fields, by campaign")},
             airtable=Rule.DEEP_MERGE,
             instantly=Rule.DEEP_MERGE,
             imports=Rule.DEEP_MERGE,
@@ -254,6 +286,7 @@ FIELDS: Final[dict[str, Field]] = {
 CUSTOM: Final = Field(
     name="custom.*",
     kind="any",
+    note="columns nobody foresaw, by key",
     group="custom",
     airtable=Rule.DEEP_MERGE,
     instantly=Rule.DEEP_MERGE,

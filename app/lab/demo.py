@@ -21,7 +21,6 @@ from rich.table import Table
 from app.db import connections, leads, links, recipients, reviews, runs
 from app.domain.values import JSON
 from app.errors import LeadkeeperError
-from app.inbox import applied
 from app.lab import agreement
 from app.lab.servers import serving, until_ended
 from app.lab.world import World, over_http
@@ -118,8 +117,7 @@ async def serve(world: World, facts: DemoWorld, console: Console, sock: socket.s
     """Serves the API on what the demo made, syncing in the background, and says what to try."""
     key = await world.key("admin", acts_for=next(iter(SALESPEOPLE)))
     app = create_app(runtime=world.runtime)
-    async with scheduled(world.runtime), applied(world.runtime) as inbox, serving(app, sock) as url:
-        app.state.door.mailroom.on_kept = inbox.nudge
+    async with scheduled(world.runtime), app.router.lifespan_context(app), serving(app, sock) as url:
         for line in await _what_to_try(world, facts, url, key):
             console.print(line, markup=False)
         await until_ended()

@@ -37,8 +37,11 @@ AMOUNT_LIMIT = 10**14
 class FieldProblem:
     """Why one field of a request cannot be taken."""
 
+    #: empty: the request as a whole
     field: str
     message: str
+    #: the keys of the request below which the field is
+    within: tuple[str, ...] = ()
 
 
 class InvalidFields(LeadkeeperError):

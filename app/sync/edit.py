@@ -235,11 +235,13 @@ def present(lead_id: UUID, stored: leads.Stored | None, version: int | None) -> 
 
 
 def _flat(lead: Lead, values: Mapping[str, JSON], origin: Origin, claims: str | None) -> dict[str, JSON]:
-    """Returns the changes by policy field: `custom` key by key, notes as entries, metadata merged (RFC 7396)."""
+    """Returns the changes by policy field: `custom` key by key, notes as entries, objects merged (RFC 7396)."""
     flat = _claimed(lead, values, origin, claims) if {"claimed_by", "claimed_at"} & values.keys() else {}
     for name, value in values.items():
         if name == "custom":
-            flat |= {f"custom.{key}": item for key, item in (value or {}).items()}
+            keys = [key for key in lead.values if key.startswith("custom.")] if value is None else []
+            patches = dict.fromkeys(keys) | {f"custom.{key}": item for key, item in (value or {}).items()}
+            flat |= {key: merge_patch(lead.values.get(key), patch) for key, patch in patches.items()}
         elif name == "metadata":
             flat[name] = merge_patch(lead.values.get("metadata") or {}, value)
         elif name == "notes":

@@ -96,7 +96,7 @@ def _check(lead_id: UUID, other_id: UUID, choices: Mapping[str, Side]) -> None:
     if lead_id == other_id:
         raise InvalidFields([FieldProblem("other", "It is the same lead: name the other one.")])
     problems = [
-        FieldProblem(f"choices.{name}", "There is nothing to choose here: name a field that people edit, not a union.")
+        FieldProblem(name, "There is nothing to choose here: name a field that people edit, not a union.", ("choices",))
         for name in choices
         if not survivorship.choosable(name)
     ]

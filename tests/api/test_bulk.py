@@ -55,7 +55,8 @@ async def test_each_kind_of_operation_does_what_its_route_does(member: httpx.Asy
 BAD: list[tuple[Any, int, str | None]] = [
     ({"op": "update", "id": UNKNOWN, "lead": {"title": "x"}}, 404, None),
     ({"op": "delete", "id": UNKNOWN}, 404, None),
-    ({"op": "explode"}, 422, "/operations/1"),
+    ({"op": "explode"}, 422, "/operations/1/op"),
+    ({"id": UNKNOWN}, 422, "/operations/1/op"),
     ({"op": "update", "lead": {}}, 422, "/operations/1/id"),
     ({"op": "update", "id": "7", "lead": {}}, 422, "/operations/1/id"),
     ({"op": "create", "lead": 7}, 422, "/operations/1/lead"),

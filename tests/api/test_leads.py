@@ -8,8 +8,14 @@ from typing import Any
 import httpx
 import pytest
 
+from app.api.errors import TYPES
+from app.api.schemas.problem import ProblemDetails
+from app.api.schemas.story import Activity
 from app.domain import policy
+from app.domain.events import KINDS
 from tests.api.conftest import Clients
+
+UNKNOWN = "01980a3c-5f6e-7c3a-9d55-000000000000"
 
 
 async def test_a_lead_is_created_read_changed_replaced_and_deleted(member: httpx.AsyncClient) -> None:
@@ -47,6 +53,20 @@ async def test_a_merge_patch_may_say_what_it_is(member: httpx.AsyncClient) -> No
     assert found.json()["title"] == "CTO"
 
 
+async def test_a_merge_patch_reaches_into_custom_values_and_a_null_empties_them_all(member: httpx.AsyncClient) -> None:
+    fair = {"name": "Beurs", "hall": {"nr": 7, "row": "B"}}
+    made = await member.post("/api/leads", json={"full_name": "Jan", "custom": {"fair": fair, "size": "XL"}})
+    path = made.headers["location"]
+
+    merged = await member.patch(path, json={"custom": {"fair": {"hall": {"row": None}, "year": 2026}}})
+    one = await member.patch(path, json={"custom": {"size": None}})
+    emptied = await member.patch(path, json={"custom": None})
+
+    assert merged.json()["custom"] == {"fair": {"name": "Beurs", "hall": {"nr": 7}, "year": 2026}, "size": "XL"}
+    assert one.json()["custom"]["size"] is None
+    assert emptied.json()["custom"] == {"fair": None, "size": None}
+
+
 async def test_a_lost_update_is_refused(member: httpx.AsyncClient) -> None:
     path = (await member.post("/api/leads", json={"email": "a@x.test"})).headers["location"]
     await member.patch(path, json={"title": "CTO"})
@@ -68,6 +88,43 @@ async def test_a_known_address_is_a_conflict_that_names_the_lead(member: httpx.A
     assert (again.status_code, again.json()["lead_id"]) == (409, lead["id"])
 
 
+async def test_errors_of_one_status_are_told_apart_by_their_type(
+    member: httpx.AsyncClient, admin: httpx.AsyncClient
+) -> None:
+    a, b, c = [(await member.post("/api/leads", json={"email": f"{n}@x.test"})).json()["id"] for n in "abc"]
+    await member.delete(f"/api/leads/{a}")
+    await member.post(f"/api/leads/{b}/claim")
+    await member.post(f"/api/leads/{b}/merge", json={"other": c, "dry_run": False})
+    key = {"Idempotency-Key": "k"}
+    await member.post("/api/leads", json={"full_name": "Jan"}, headers=key)
+    answers = [
+        await member.get(f"/api/leads/{UNKNOWN}"),
+        await member.get(f"/api/leads/{a}"),
+        await member.get(f"/api/leads/{c}"),
+        await member.delete(f"/api/leads/{c}"),
+        await admin.post(f"/api/leads/{b}/claim", json={"claimed_by": "eva@team.test"}),
+        await member.post("/api/leads", json={"email": "b@x.test"}),
+        await member.patch(f"/api/leads/{b}", json={}, headers={"If-Match": '"1"'}),
+        await member.post("/api/leads", json={"full_name": "Eva"}, headers=key),
+        await member.post("/api/leads", json={"colour": "red"}),
+    ]
+
+    found = [(answer.status_code, answer.json()["type"].removeprefix("urn:leadkeeper:problem:")) for answer in answers]
+    assert found == [
+        (404, "not-found"),
+        (404, "deleted"),
+        (308, "merged"),
+        (409, "merged"),
+        (409, "already-claimed"),
+        (409, "identity-taken"),
+        (412, "stale-version"),
+        (422, "idempotency-key-reused"),
+        (422, "unprocessable-entity"),
+    ]
+    described = ProblemDetails.model_fields["type"].description or ""
+    assert [kind for kind in TYPES.values() if f"`{kind}`" not in described] == []
+
+
 REFUSED: list[tuple[dict[str, Any], str, str]] = [
     ({"nope": 1}, "/nope", "There is no such field."),
     ({"email_open_count": 1}, "/email_open_count", "This field is read-only: it is kept by the sync."),
@@ -80,6 +137,8 @@ REFUSED: list[tuple[dict[str, Any], str, str]] = [
     ({"custom": {"": 1}}, "/custom", "Each of its keys has 1 to 200 characters."),
     ({"next_action_date": "soon"}, "/next_action_date", "It is not a date. Send one such as 2026-03-02."),
     ({"deal_value": "much"}, "/deal_value", ""),
+    ({"custom.stand": "B12"}, "/custom.stand", "There is no such field."),
+    ({"a/b~c": 1}, "/a~1b~0c", "There is no such field."),
 ]
 
 
@@ -106,6 +165,8 @@ async def test_a_refusal_repeats_nothing_that_was_sent(member: httpx.AsyncClient
         await member.get(f"/api/leads?sort={sent}"),
         await member.get(f"/api/leads/{sent}"),
         await member.post("/api/leads/01980a3c-5f6e-7c3a-9d55-000000000000/claim", json={"claimed_by": sent}),
+        await member.post("/api/leads/bulk", json={"operations": [{"op": sent}]}),
+        await member.get(f"/api/events?wait=0&types={sent}"),
     ]
 
     assert {answer.status_code for answer in answers} <= {200, 403, 422}
@@ -345,6 +406,9 @@ async def test_history_activity_and_explain_tell_the_story(member: httpx.AsyncCl
     assert "link" not in whole.headers
     assert rest["items"][-1]["actor"] == "noor@team.test"
     assert {a["kind"] for a in activity["items"]} == {"claimed_by", "note.added"}
+    described = Activity.model_fields["kind"].description or ""
+    kinds = {"claimed_by", "note.added", *(kind.activity for kind in KINDS.values())}
+    assert [kind for kind in kinds if f"`{kind}`" not in described] == []
     title = explained["fields"]["title"]
     assert (title["value"], title["source"], title["rule"], title["version"]) == ("CEO", "user", "user", 2)
     assert explained["fields"]["notes"]["value"] == "Called."

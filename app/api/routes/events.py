@@ -14,6 +14,7 @@ from app.api.deps import READ, RUN, WORKERS, Current, Running, known
 from app.api.describe import refuses
 from app.api.errors import Problem
 from app.api.live import EventStream
+from app.api.query import unknown
 from app.api.strict import StrictRoute
 from app.db import runs
 from app.db.events import KINDS, Kind
@@ -54,7 +55,7 @@ async def follow(
     caller: Current,
     last_event_id: LastEventId = None,
     after: Annotated[
-        str | None, Query(max_length=64, description="The same as Last-Event-ID, for who cannot send headers.")
+        str | None, Query(max_length=64, description="The same as Last-Event-ID, which outranks it.")
     ] = None,
     types: Annotated[
         str | None,
@@ -72,15 +73,15 @@ async def follow(
 
     `ready` comes first, or after what was missed; `reset` says that the id sent is not known any more: read again what
     you show. A client that sends the id of its last event goes on after it, whichever server it reaches, and misses
-    nothing; comments are signs of life, or say why the stream ends.
+    nothing; comments are signs of life, or say why the stream ends. In a browser read the body of a `fetch`: an
+    `EventSource` cannot send the key.
     """
     given = last_event_id or after
     position = None if given is None else live.position_of(given)
     shown = FOR_VIEWERS if caller.role == "viewer" else KINDS
     kinds = set(shown) if types is None else set(types.split(","))
-    if unknown := kinds - set(KINDS):
-        detail = f"There is no such type of event: {min(unknown)!r}. Use some of {', '.join(KINDS)}."
-        raise Problem(422, detail, [{"parameter": "types", "detail": detail}])
+    if kinds - set(KINDS):
+        raise unknown("type of event", "types", KINDS)
     if hidden := kinds - set(shown):
         detail = f"Events of the type {min(hidden)!r} need a key with the role {' or '.join(WORKERS)}."
         raise Problem(403, f"{detail} Yours has the role {caller.role}: use some of {', '.join(shown)}.")

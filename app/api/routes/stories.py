@@ -66,11 +66,8 @@ async def history(
 async def activity(
     request: Request, tx: Session, lead_id: UUID, limit: paging.Limit = 50, cursor: paging.Cursor = None
 ) -> Response:
-    """What happened to the lead, the newest first: notes, claims, moves of status and campaigns, merges, deletions.
-
-    By `kind`: note.added, note.revised, claimed_by, status, campaign.joined, campaign.left, merged, unmerged, deleted,
-    restored; and of what is changed at Instantly: remove or interest, with .requested, .done or .failed. Every other
-    field's changes are in the history.
+    """What happened to the lead, the newest first: notes, claims, moves of status and campaigns, merges, deletions,
+    mails and answers. Every other field's changes are in the history.
     """
     name = f"activity {lead_id}"
     await present(tx, lead_id)

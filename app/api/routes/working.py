@@ -157,7 +157,7 @@ def _claimant(caller: Caller, named: str | None) -> str:
     """Returns whose claim this is: members claim for themselves."""
     if named is None:
         if caller.acts_for is None:
-            errors = [at("claimed_by", "This key acts for nobody: name the person's e-mail address.")]
+            errors = [at("This key acts for nobody: name the person's e-mail address.", "claimed_by")]
             raise Problem(422, "Nobody is named who claims this lead.", errors)
         return caller.acts_for
     by = str(canonical({"claimed_by": named})["claimed_by"])

@@ -90,7 +90,7 @@ class BulkOutcomes(Shown):
                 "id": _ID,
                 "version": None,
                 "error": {
-                    "type": "urn:leadkeeper:problem:precondition-failed",
+                    "type": "urn:leadkeeper:problem:stale-version",
                     "title": "Precondition Failed",
                     "status": 412,
                     "detail": "The lead is at version 8 by now: read it again, and send that one.",

@@ -10,7 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field, WithJsonSchema, create_model
 
 from app.api.schemas.shape import Body, Name, NextCursor, Shown, example
 from app.domain import policy
-from app.domain.ladder import STATUS_LADDER
+from app.domain.ladder import DELIVERY_LADDER, STATUS_LADDER
 from app.domain.normalize import SAYS_SOMETHING
 from app.sync.canonical import AMOUNT_LIMIT, KEY_LIMIT, NOTE_LIMIT
 
@@ -23,6 +23,7 @@ _SCHEMAS: Final[dict[str, dict[str, Any]]] = {
     "integer": {"type": "integer"},
     "number": {"type": "number", "exclusiveMinimum": -AMOUNT_LIMIT, "exclusiveMaximum": AMOUNT_LIMIT},
     "status": {"type": "string", "enum": list(STATUS_LADDER)},
+    "delivery": {"type": "string", "enum": list(DELIVERY_LADDER)},
     "set": {"type": "array", "items": {"type": "string"}},
     "object": {"type": "object", "additionalProperties": True},
     "notes": {"type": "string", "maxLength": 1_000_000},
@@ -63,10 +64,14 @@ def _field(row: policy.Field, *, writing: bool) -> tuple[Any, Any]:
     schema = dict(_SCHEMAS.get(row.kind, _TEXT))
     never_empty = (row.name in policy.COUNTERS and not writing) or row.name == "status"
     shape = schema if never_empty else {"anyOf": [schema, {"type": "null"}]}
-    note = f"{row.group[0].upper()}{row.group[1:]}: {row.reason}."
     extra = {} if row.user == "read-write" else {"readOnly": True}
     default = None if writing else ...
-    return Annotated[Any, WithJsonSchema(shape | extra)], Field(default, description=note)
+    return Annotated[Any, WithJsonSchema(shape | extra)], Field(default, description=_told(row))
+
+
+def _told(row: policy.Field) -> str:
+    """Says what a field is, and who may change it."""
+    return f"{row.note}. {row.reason[0].upper()}{row.reason[1:]}."
 
 
 def _object(note: str, *, writing: bool, **names: Any) -> tuple[Any, Any]:
@@ -75,6 +80,7 @@ def _object(note: str, *, writing: bool, **names: Any) -> tuple[Any, Any]:
 
 
 _CUSTOM: Final = "Columns nobody foresaw, by key; each key is a field of its own."
+_MERGED: Final = "Merged in (RFC 7396); a key that is set to null is emptied, and is shown as null from then on."
 
 Lead: type[BaseModel] = create_model(
     "Lead",
@@ -83,13 +89,18 @@ Lead: type[BaseModel] = create_model(
     id=(UUID, ...),
     version=(int, Field(description="Moves with every change; it is the ETag.")),
     **{
-        name: _object("Merged key by key.", writing=False) if name == "metadata" else _field(row, writing=False)
+        name: _object(_told(row), writing=False) if name == "metadata" else _field(row, writing=False)
         for name, row in policy.FIELDS.items()
     },
     custom=_object(_CUSTOM, writing=False),
-    created_by=(str, Field(description="The source that created it.")),
-    created_at=(datetime, ...),
-    updated_at=(datetime, ...),
+    created_by=(
+        str,
+        Field(
+            description="Where it came from first; `user` is a person.", json_schema_extra={"enum": [*policy.Source]}
+        ),
+    ),
+    created_at=(datetime, Field(description="When it was added here.")),
+    updated_at=(datetime, Field(description="When it last changed, whoever changed it.")),
 )  # type: ignore[call-overload]
 EXAMPLE: Final[dict[str, Any]] = {
     "id": _ID,
@@ -133,8 +144,10 @@ LeadFields: type[LeadBody] = create_model(
         for name, row in policy.FIELDS.items()
         if name in policy.WRITABLE and name != "metadata"
     },
-    metadata=_object("Merged key by key (RFC 7396).", writing=True),
-    custom=_object(_CUSTOM, writing=True, propertyNames={"maxLength": KEY_LIMIT, "pattern": SAYS_SOMETHING}),
+    metadata=_object(f"{policy.FIELDS['metadata'].note}. Merged in (RFC 7396).", writing=True),
+    custom=_object(
+        f"{_CUSTOM} {_MERGED}", writing=True, propertyNames={"maxLength": KEY_LIMIT, "pattern": SAYS_SOMETHING}
+    ),
 )  # type: ignore[call-overload]
 LeadFields.model_config["json_schema_extra"] = {
     "additionalProperties": False,

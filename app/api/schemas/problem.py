@@ -18,7 +18,12 @@ class ProblemError(BaseModel):
 class ProblemDetails(BaseModel):
     """An error (RFC 9457)."""
 
-    type: str = Field(description="A URN that names the kind of error.")
+    type: str = Field(
+        description="A URN that names the kind of error: `urn:leadkeeper:problem:` and the status in words, or what a"
+        " client may want to tell from others of its status: `deleted` (404: it can be restored), `merged` (308, 409:"
+        " into `lead_id`), `stale-version` (412), `already-claimed` and `identity-taken` (409), or"
+        " `idempotency-key-reused` (422)."
+    )
     title: str
     status: int
     detail: str = Field(description="One sentence: what is wrong, and what to do about it.")

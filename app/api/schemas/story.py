@@ -10,6 +10,7 @@ from pydantic import Field
 
 from app.api.schemas.outreach import REQUEST, OutreachRequest
 from app.api.schemas.shape import NextCursor, Shown, example
+from app.domain.policy import Source
 
 _ID: Final = "01980a3c-5f6e-7c3a-9d55-0c8f4f2f6a10"
 _AT: Final = "2026-03-02T09:15:00.000Z"
@@ -20,7 +21,7 @@ class Change(Shown):
 
     id: UUID
     version: int
-    source: str
+    source: str = Field(description=f"One of {', '.join(Source)}; `user` is a person.")
     actor: str | None
     run_id: UUID | None
     connection_id: UUID | None
@@ -50,10 +51,18 @@ class Activity(Shown):
     """Something that happened to a lead."""
 
     id: UUID
-    kind: str
+    kind: str = Field(
+        description="Here: `note.added`, `note.revised`, `claimed_by`, `status`, `campaign.joined`, `campaign.left`,"
+        " `merged`, `unmerged`, `deleted`, `restored`. In mail campaigns: `mail.sent`, `mail.opened`, `mail.clicked`,"
+        " `mail.replied`, `mail.auto_replied`, `mail.bounced`, `unsubscribed`, `interest`, `label` (one of your own)."
+        " Asked to be changed there: `interest.requested`, `interest.done`, `interest.failed`, `remove.requested`,"
+        " `remove.done`, `remove.failed`. There may be more some day."
+    )
     at: datetime = Field(description="The event's own time.")
     actor: str | None
-    detail: dict[str, Any]
+    detail: dict[str, Any] = Field(
+        description="What belongs to the kind: a note's `text`; `old` and `new` of a status or claim; a `campaign`."
+    )
 
 
 class Activities(Shown):
@@ -61,7 +70,13 @@ class Activities(Shown):
 
     model_config = example(
         items=[
-            {"id": _ID, "kind": "note", "at": _AT, "actor": "noor@voorbeeld.nl", "detail": {"text": "Belde terug."}}
+            {
+                "id": _ID,
+                "kind": "note.added",
+                "at": _AT,
+                "actor": "noor@voorbeeld.nl",
+                "detail": {"text": "Belde."},
+            }
         ],
         next_cursor=None,
     )
