@@ -29,6 +29,13 @@ class VaultError(LeadkeeperError):
         super().__init__(str(self.__doc__))
 
 
+class NoLocalKey(LeadkeeperError):
+    """The data folder's secret.key holds no key, and under another one nothing stored can be read."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__(f"{path} holds no key: put back the one that was there, or remove the file if there was none.")
+
+
 class Vault:
     """Encrypts and hashes with keys derived from the service's secret key, one for each purpose."""
 
@@ -90,7 +97,11 @@ def local_key(data_dir: Path) -> str:
             file.write(secrets.token_urlsafe(32))
     except FileExistsError:
         pass
-    return path.read_text().strip()
+    found = path.read_text().strip()
+    if len(found) < 32:
+        # whoever was making it has died meanwhile, or the disk was full; an empty key would encrypt for everybody
+        raise NoLocalKey(path)
+    return found
 
 
 def _derive(secret_key: str, purpose: bytes) -> bytes:

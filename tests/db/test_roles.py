@@ -8,9 +8,9 @@ from uuid import UUID
 import asyncpg
 import pytest
 
-from app.db import migrate, tables, workspaces
+from app.db import keys, migrate, tables, workspaces
 from app.db.ids import new_id
-from app.db.session import NOBODY, Database, Tenant
+from app.db.session import NOBODY, Database, Role, Tenant
 from app.sync import edit
 from app.sync.canonical import canonical
 from tests.conftest import Urls
@@ -101,6 +101,27 @@ async def test_no_policy_lets_a_viewer_write_and_only_runs_let_a_cron(urls: Urls
     assert rows
     assert [row["t"] for row in rows if "app.role" not in row["says"] or "viewer" in row["says"]] == []
     assert {row["t"] for row in rows if "cron" in row["says"]} == {"sync_run", "idempotency_key"}
+
+
+@pytest.mark.parametrize("role", ["member", "viewer", "cron"])
+async def test_only_who_sees_to_a_workspace_makes_and_changes_its_keys_and_people(db: Database, role: Role) -> None:
+    """The other way to a key would be a mistake in a route."""
+    workspace = await workspaces.create(db)
+    made = {"name": "x", "role": "admin", "prefix": "lk_x"}
+    async with db.transaction(Tenant(workspace, "admin")) as tx:
+        await keys.create(tx, **made, key_hash=new_id().bytes)  # type: ignore[arg-type]
+        await workspaces.add_user(tx, "noor@team.test", "member")
+
+    with pytest.raises(asyncpg.InsufficientPrivilegeError):
+        async with db.transaction(Tenant(workspace, role)) as tx:
+            await keys.create(tx, **made, key_hash=new_id().bytes)  # type: ignore[arg-type]
+    with pytest.raises(asyncpg.InsufficientPrivilegeError):
+        async with db.transaction(Tenant(workspace, role)) as tx:
+            await workspaces.add_user(tx, "olga@team.test", "admin")
+    async with db.transaction(Tenant(workspace, role)) as tx:
+        for table in ("api_key", "app_user"):
+            changed = [await tx.run(f"UPDATE {table} SET role = 'viewer'"), await tx.run(f"DELETE FROM {table}")]
+            assert changed == [0, 0], table
 
 
 async def test_a_viewer_changes_no_table(db: Database) -> None:
