@@ -32,6 +32,11 @@ REGIONS: Final = frozenset(phonenumbers.SUPPORTED_REGIONS)
 _home = "NL"
 #: A text that `text` leaves something of, as a pattern of JSON Schema, whose white space is not Python's.
 SAYS_SOMETHING: Final = r"[^\s\u001c-\u001f\u0085\u200b\u2060\ufeff]"
+#: A text that a browser opens and does not run, as a pattern of JSON Schema: it names no scheme but http and https. A
+#: browser skips what is invisible before a scheme, and line breaks within.
+OPENS: Final = (
+    r"^(?![\s\u0000-\u0020\u200b\u2060\ufeff]*(?![Hh][Tt][Tt][Pp][Ss]?:)[A-Za-z][A-Za-z0-9+\-\t\n\r\u0000]*:)"
+)
 #: How many levels a JSON value may have, and the largest whole number in it.
 DEEPEST: Final = 50
 _LARGEST: Final = 2**63 - 1
@@ -168,6 +173,11 @@ def url(raw: object) -> str | None:
         port = ""
     rest = found["rest"] or ""
     return f"{scheme}://{host}{port}{'' if rest == '/' else rest}"
+
+
+def opens(raw: object) -> bool:
+    """Tells whether a text can be made a link: a browser opens it, or does nothing, but runs nothing it says."""
+    return _OPENS.match(text(raw) or "") is not None
 
 
 def instant(raw: object) -> str | None:
@@ -341,6 +351,8 @@ _DOMAIN: Final = re.compile(
 _URL: Final = re.compile(
     r"(?:(?:(?P<scheme>https?):)?//)?(?P<host>[^\s/?#:@]+)(?P<port>:[0-9]+)?(?P<rest>[/?#]\S*)?", re.IGNORECASE
 )
+
+_OPENS: Final = re.compile(OPENS)
 
 
 # --- time ---------------------------------------------------------------------------------------------------------

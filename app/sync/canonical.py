@@ -27,6 +27,8 @@ _SENT: Final[Mapping[str, tuple[type | tuple[type, ...], str]]] = {
 }
 #: What is sent for a field of these kinds, for whoever sent something else.
 _SAMPLES: Final = {"date": "2026-03-02", "instant": "2026-03-02T09:15:00Z", "email": "noor@voorbeeld.nl"}
+#: Kinds of fields that frontends show as links; what tools bring there is kept as it is.
+LINKS: Final = frozenset({"url", "linkedin"})
 #: What is shown of every lead beside its fields.
 KEPT: Final = frozenset({"id", "version", "created_by", "created_at", "updated_at"})
 #: Amounts stay below this, as they are stored with 18 digits of which 4 are decimals.
@@ -92,11 +94,14 @@ def _canonical(name: str, raw: JSON) -> JSON:
         return None
     if name == "status" and raw not in STATUS_LADDER:
         raise ValueError(f"There is no such status: it is one of {', '.join(STATUS_LADDER)}.")
-    _check_sent(policy.field(name).kind, raw)
+    kind = policy.field(name).kind
+    _check_sent(kind, raw)
     limit = NOTES_LIMIT if name == "notes" else TEXT_LIMIT
     if isinstance(raw, str) and len(raw) > limit:
         raise ValueError(f"It has {len(raw):,} characters; {limit:,} is the most.")
-    value = DECODERS[policy.field(name).kind](raw)
+    if kind in LINKS and not normalize.opens(raw):
+        raise ValueError("It is an address that begins with https:// or http://, or with no scheme at all.")
+    value = DECODERS[kind](raw)
     if isinstance(value, int | float) and abs(value) >= AMOUNT_LIMIT:
         raise ValueError(f"It is a number below {AMOUNT_LIMIT:,}.")
     return None if is_empty(value) else value

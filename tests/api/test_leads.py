@@ -139,6 +139,8 @@ REFUSED: list[tuple[dict[str, Any], str, str]] = [
     ({"deal_value": "much"}, "/deal_value", ""),
     ({"custom.stand": "B12"}, "/custom.stand", "There is no such field."),
     ({"a/b~c": 1}, "/a~1b~0c", "There is no such field."),
+    ({"company_website": "javascript:alert(1)"}, "/company_website", "It is an address that begins with https:// or"),
+    ({"linkedin_url": "data:text/html,x"}, "/linkedin_url", "It is an address that begins with https:// or http://"),
 ]
 
 

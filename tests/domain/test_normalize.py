@@ -510,3 +510,26 @@ def test_a_whole_number_has_at_most_64_bits(raw: object) -> None:
 @pytest.mark.parametrize(("raw", "expected"), [("3", 3), (3.0, 3), (2**63 - 1, 2**63 - 1), (-(2**63), -(2**63))])
 def test_a_whole_number_is_read(raw: object, expected: int) -> None:
     assert normalize.integer(raw) == expected
+
+
+@pytest.mark.parametrize(
+    ("raw", "expected"),
+    [
+        ("https://berg.test", True),
+        (" HTTP://berg.test", True),
+        ("berg.test:8080/about", True),
+        ("//berg.test", True),
+        ("see our page", True),
+        ("on LinkedIn as: berg", True),
+        (None, True),
+        ("javascript:alert(1)", False),
+        ("JavaScript://berg.test/%0aalert(1)", False),
+        ("data:text/html,<script>", False),
+        ("vbscript:x", False),
+        ("\u00a0\u200b\x01java\nscript:x", False),
+        ("\x00javascript:x", False),
+        ("java\ud800script:x", False),
+    ],
+)
+def test_an_address_that_a_browser_would_run_is_no_link(raw: str | None, expected: bool) -> None:
+    assert normalize.opens(raw) is expected

@@ -189,3 +189,12 @@ async def test_a_secret_that_cannot_be_read_stops_its_connection_and_what_was_as
     assert stopped.state == "stopped"
     assert "LEADKEEPER_SECRET_KEY" in (stopped.reason or "")
     assert await bench.value("SELECT count(*) FROM sync_run WHERE state IN ('queued', 'running')") == 0
+
+
+async def test_an_address_that_people_may_not_send_is_kept_as_text_where_a_tool_brings_it(bench: Bench) -> None:
+    bench.world.instantly.store.add_lead(bench.campaigns[0].id, email="a@x.test", website="javascript:alert(1)")
+    await bench.instantly()
+    await bench.patch("a@x.test", title="CTO")
+
+    values = (await bench.lead("a@x.test")).values
+    assert (values["company_website"], values["title"]) == ("javascript:alert(1)", "CTO")

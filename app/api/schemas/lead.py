@@ -11,8 +11,8 @@ from pydantic import BaseModel, ConfigDict, Field, WithJsonSchema, create_model
 from app.api.schemas.shape import Body, Name, NextCursor, Shown, example
 from app.domain import policy
 from app.domain.ladder import DELIVERY_LADDER, STATUS_LADDER
-from app.domain.normalize import SAYS_SOMETHING
-from app.sync.canonical import AMOUNT_LIMIT, KEY_LIMIT, NOTE_LIMIT
+from app.domain.normalize import OPENS, SAYS_SOMETHING
+from app.sync.canonical import AMOUNT_LIMIT, KEY_LIMIT, LINKS, NOTE_LIMIT
 
 _TEXT: Final = {"type": "string", "maxLength": 10_000}
 _SCHEMAS: Final[dict[str, dict[str, Any]]] = {
@@ -62,6 +62,8 @@ _AT: Final = "2026-03-02T09:15:00.000Z"
 
 def _field(row: policy.Field, *, writing: bool) -> tuple[Any, Any]:
     schema = dict(_SCHEMAS.get(row.kind, _TEXT))
+    if writing and row.kind in LINKS:
+        schema["pattern"] = OPENS
     never_empty = (row.name in policy.COUNTERS and not writing) or row.name == "status"
     shape = schema if never_empty else {"anyOf": [schema, {"type": "null"}]}
     extra = {} if row.user == "read-write" else {"readOnly": True}
