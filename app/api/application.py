@@ -30,6 +30,7 @@ from app.api.routes import (
     instantly,
     keys,
     leads,
+    me,
     merging,
     plans,
     reviews,
@@ -50,7 +51,7 @@ from app.runtime import Runtime
 VERSION = "0.1.0"
 ROUTERS = (
     leads, exports, duplicates, merging, bulk, working, stories, events, sync, runs, waiting, plans, decisions, reviews,
-    stats, campaigns, instantly, webhooks, completeness, admin_sync, connections, keys, settings, audit, workspaces,
+    stats, campaigns, instantly, webhooks, completeness, admin_sync, connections, me, keys, settings, audit, workspaces,
     accounts, system,
 )  # fmt: skip
 #: Headers a browser's code may read.

@@ -129,6 +129,18 @@ async def activities(tx: Tx, lead_id: UUID, limit: int, before: tuple[datetime, 
     )
 
 
+async def deleted(tx: Tx, limit: int, before: tuple[datetime, UUID] | None = None) -> list[Any]:
+    """Returns deleted leads, the last one first, without those that were merged; `before` is (deleted_at, id)."""
+    start = "AND (deleted_at, id) < ($3, $4)" if before else ""
+    return await tx.all(
+        "SELECT id, full_name, email, company_name, deleted_at FROM lead WHERE workspace_id = $1"
+        f" AND deleted_at IS NOT NULL AND merged_into IS NULL {start} ORDER BY deleted_at DESC, id DESC LIMIT $2",
+        tx.workspace_id,
+        limit,
+        *(before or ()),
+    )
+
+
 async def is_in_campaign(tx: Tx, lead_id: UUID, name: str) -> bool:
     """Tells whether a lead is in a campaign of this name."""
     found = await tx.value(

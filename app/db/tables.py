@@ -195,6 +195,10 @@ _tenant(
         "lead_next_action_date_idx", "workspace_id", "next_action_date", "id",
         postgresql_where=text("next_action_date IS NOT NULL"),
     ),
+    Index(
+        "lead_deleted_at_idx", "workspace_id", "deleted_at", "id",
+        postgresql_where=text("deleted_at IS NOT NULL AND merged_into IS NULL"),
+    ),
 )  # fmt: skip
 
 #: The words of each lead, folded, each with a tag of its workspace; triggers write them.

@@ -79,6 +79,18 @@ def test_the_roles_are_what_the_product_says() -> None:
             assert roles == {"operator"}
 
 
+async def test_a_key_learns_whose_it_is_what_it_may_and_where(team: Clients, others: Clients) -> None:
+    member = (await (await team.of("member", "noor@team.test")).get("/api/me")).json()
+    viewer = (await (await team.of("viewer")).get("/api/me")).json()
+    operator = await team.of("operator")
+    elsewhere = (await operator.get("/api/me", headers={"X-Workspace": str(others.workspace_id)})).json()
+
+    assert (member["name"], member["role"], member["acts_for"]) == ("noor@team.test", "member", "noor@team.test")
+    assert member["workspace"]["id"] == str(team.workspace_id)
+    assert (viewer["name"], viewer["role"], viewer["acts_for"]) == ("viewer key", "viewer", None)
+    assert (elsewhere["role"], elsewhere["workspace"]["id"]) == ("operator", str(others.workspace_id))
+
+
 async def test_without_a_key_nothing_is_answered(app: FastAPI) -> None:
     async with browser(app) as nobody:
         for method, path, operation in KEYED:

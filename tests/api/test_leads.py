@@ -391,6 +391,27 @@ async def test_a_cursor_belongs_to_its_list(member: httpx.AsyncClient) -> None:
     assert (await member.get(f"/api/leads?limit=1&status=new&cursor={cursor}")).status_code == 422
 
 
+async def test_deleted_leads_are_listed_until_they_are_restored_or_erased(
+    member: httpx.AsyncClient, admin: httpx.AsyncClient
+) -> None:
+    ids = [(await member.post("/api/leads", json={"email": f"{n}@x.test"})).json()["id"] for n in "abcde"]
+    merged = await member.post(f"/api/leads/{ids[0]}/merge", json={"other": ids[1], "dry_run": False})
+    assert merged.status_code == 200
+    for lead_id in ids[2:]:
+        await member.delete(f"/api/leads/{lead_id}")
+
+    first = await member.get("/api/leads/deleted?limit=2")
+    rest = await member.get(first.links["next"]["url"])
+    await member.post(f"/api/leads/{ids[2]}/restore")
+    await admin.delete(f"/api/leads/{ids[3]}?purge=true")
+    left = await member.get("/api/leads/deleted")
+
+    assert [item["email"] for item in first.json()["items"]] == ["e@x.test", "d@x.test"]
+    assert [item["email"] for item in rest.json()["items"]] == ["c@x.test"]
+    assert "next" not in rest.links
+    assert [item["id"] for item in left.json()["items"]] == [ids[4]]
+
+
 async def test_history_activity_and_explain_tell_the_story(member: httpx.AsyncClient) -> None:
     path = (await member.post("/api/leads", json={"email": "a@x.test", "title": "CTO"})).headers["location"]
     await member.patch(path, json={"title": "CEO"})

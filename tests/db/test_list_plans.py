@@ -14,7 +14,7 @@ from uuid import UUID
 import orjson
 import pytest
 
-from app.db import exports, lead_list, workspaces
+from app.db import exports, lead_list, lead_queries, workspaces
 from app.db.lead_list import ORDERS, Query, Start, Statement
 from app.db.session import Database, Tenant, Tx
 from tests.conftest import Urls
@@ -125,6 +125,17 @@ async def test_the_leads_of_a_campaign_are_found_first_where_they_are_few(
             assert found is not None, "along the order, nothing is sorted"
             assert node["Actual Rows"] <= PAGE
             assert node["Sort Space Used"] < 100
+
+
+async def test_deleted_leads_are_listed_along_an_index_of_their_own(many: tuple[Database, Tenant]) -> None:
+    db, tenant = many
+    used = "SELECT pg_stat_get_xact_numscans('lead_deleted_at_idx'::regclass)"
+    async with db.transaction(tenant) as tx:
+        await lead_queries.deleted(tx, PAGE)
+        first = await tx.value(used)
+        await lead_queries.deleted(tx, PAGE, (datetime(2026, 1, 8, tzinfo=UTC), UUID(int=0)))
+
+        assert (first, await tx.value(used)) == (1, 2)
 
 
 async def test_an_export_finds_words_that_nearly_every_lead_has(many: tuple[Database, Tenant], number: int) -> None:

@@ -13,7 +13,7 @@ from app.api import listing, paging
 from app.api.deps import ADMINS, READ, WORK, Current, IfMatch, Running, Session, claims
 from app.api.describe import refuses
 from app.api.errors import Problem
-from app.api.schemas.lead import Lead, LeadFields, LeadPage
+from app.api.schemas.lead import DeletedLeads, Lead, LeadFields, LeadPage
 from app.api.schemas.shape import QueryInstant
 from app.api.strict import StrictRoute
 from app.db import lead_list, lead_queries
@@ -109,6 +109,20 @@ async def _listed(
     following, before = paging.encode(wanted.name, found.next), paging.encode_back(wanted.name, found.prev)
     body = listing.render(found.items, following, before, found.count)
     return Response(body, headers=paging.link(request, following, before), media_type=JSON_BODY)
+
+
+@router.get(
+    "/deleted",
+    operation_id="listDeletedLeads",
+    summary="List deleted leads",
+    response_model=DeletedLeads,
+    dependencies=[WORK],
+)
+async def deleted(request: Request, tx: Session, limit: paging.Limit = 50, cursor: paging.Cursor = None) -> Response:
+    """Leads that can be restored, the one deleted last first. Merged ones come back by unmerging, erased ones never."""
+    before: Any = paging.decode("deleted leads", cursor, paging.BY_TIME)
+    rows = await lead_queries.deleted(tx, limit + 1, before)
+    return paging.answered(request, "deleted leads", DeletedLeads, rows, limit, by=("deleted_at", "id"))
 
 
 @router.get(

@@ -128,6 +128,23 @@ class Workspaces(Shown):
     next_cursor: NextCursor
 
 
+class Me(Shown):
+    """Who the API takes the sender of a request for."""
+
+    model_config = example(
+        name="noor@voorbeeld.nl",
+        role="member",
+        acts_for="noor@voorbeeld.nl",
+        key_id=_ID,
+        workspace=Workspace.model_config["json_schema_extra"]["example"],  # type: ignore[index]
+    )
+    name: str = Field(description="How histories call them: the person the key acts for, else the key's name.")
+    role: Role
+    acts_for: str | None = Field(description="The person the key acts for, and claims leads for.")
+    key_id: UUID
+    workspace: Workspace = Field(description="The one that `X-Workspace` names, or else the key's.")
+
+
 class AuditEntry(Shown):
     """One thing that was done to the workspace."""
 

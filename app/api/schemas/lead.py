@@ -170,6 +170,29 @@ class LeadPage(Shown):
     )
 
 
+class DeletedLead(Shown):
+    """A lead that was deleted, as far as it takes to recognise it."""
+
+    id: UUID
+    full_name: str | None
+    email: str | None
+    company_name: str | None
+    deleted_at: datetime
+
+
+class DeletedLeads(Shown):
+    """Deleted leads, the last one first."""
+
+    model_config = example(
+        items=[
+            {name: _EXAMPLES[name] for name in ("full_name", "email", "company_name")} | {"id": _ID, "deleted_at": _AT}
+        ],
+        next_cursor=None,
+    )
+    items: list[DeletedLead]
+    next_cursor: NextCursor
+
+
 class Claim(Body):
     """Who claims."""
 
