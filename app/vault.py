@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import base64
+import contextlib
 import hashlib
 import hmac
 import os
 import secrets
+import tempfile
 from pathlib import Path
 
 import orjson
@@ -92,14 +94,17 @@ def local_key(data_dir: Path) -> str:
     """Returns the secret key of a development installation, made once and kept in the data folder (mode 600)."""
     path = data_dir / "secret.key"
     data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
-    try:
-        with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
-            file.write(secrets.token_urlsafe(32))
-    except FileExistsError:
-        pass
+    if not path.exists():
+        # made aside and linked: whoever starts at the same moment finds a whole key
+        with tempfile.NamedTemporaryFile("w", dir=data_dir, prefix=".secret.") as fresh:
+            fresh.write(secrets.token_urlsafe(32))
+            fresh.flush()
+            os.fsync(fresh.fileno())
+            with contextlib.suppress(FileExistsError):
+                os.link(fresh.name, path)
     found = path.read_text().strip()
     if len(found) < 32:
-        # whoever was making it has died meanwhile, or the disk was full; an empty key would encrypt for everybody
+        # an empty key would encrypt for everybody
         raise NoLocalKey(path)
     return found
 

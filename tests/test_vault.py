@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -23,3 +24,11 @@ def test_a_local_key_that_was_cut_short_is_not_gone_by(tmp_path: Path, left: str
 
     with pytest.raises(NoLocalKey, match=r"secret\.key holds no key: put back"):
         local_key(tmp_path)
+
+
+def test_those_that_start_at_the_same_moment_have_the_same_key(tmp_path: Path) -> None:
+    with ThreadPoolExecutor(16) as pool:
+        found = set(pool.map(lambda _: local_key(tmp_path), range(64)))
+
+    assert len(found) == 1
+    assert [path.name for path in tmp_path.iterdir()] == ["secret.key"]
