@@ -37,6 +37,8 @@ async def check_clears(tx: Tx, job: Job) -> None:
     waiting = await link_work.clears_waiting(tx, job.id, known)
     if not waiting and not known:
         return
+    # not before: a fence is a write, and mostly there is nothing to say
+    await job.lease.fence(tx)
     total = await sweeps.count_links(tx, job.id)
     held = set()
     for field, records in waiting.items():

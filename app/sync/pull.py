@@ -38,7 +38,7 @@ async def pull(job: Job, mode: Mode) -> Mode:
     while begins or state.position is not None:
         try:
             if begins:
-                state, started = await _begin(job, state, mode)
+                state, started = await _begin(job, state, mode, started)
                 begins = False
             assert state.position is not None
             page = await job.adapter.provider.page(state.position)
@@ -56,19 +56,20 @@ async def pull(job: Job, mode: Mode) -> Mode:
     return mode_read
 
 
-async def _begin(job: Job, state: StreamState, mode: Mode) -> tuple[StreamState, datetime]:
+async def _begin(job: Job, state: StreamState, mode: Mode, started: datetime) -> tuple[StreamState, datetime]:
     """Starts a listing; one that starts again forgets what it had seen, because only a whole listing proves absence."""
     if state.watermark is None:
         mode = "full"
     source = job.adapter.campaigns
-    if source is not None:
-        await campaigns.look(job, source)
+    if source is None:
+        since = None if state.watermark is None else earlier(state.watermark, OVERLAP)
+        position = job.adapter.provider.start(mode, since)
+        # it is stored, and forgets, with its first page: broken off before that, it starts again anyway
+        return StreamState(position=position, watermark=state.watermark, progress={"mode": mode}), started
+    await campaigns.look(job, source)
     async with job.fenced() as tx:
-        if source is not None:
-            position = source.scan(await campaigns.due(tx, job, everything=mode == "full"))
-        else:
-            since = None if state.watermark is None else earlier(state.watermark, OVERLAP)
-            position = job.adapter.provider.start(mode, since)
+        position = source.scan(await campaigns.due(tx, job, everything=mode == "full"))
+        # what a campaign's last page leaves out is looked up before that page is stored
         await sweeps.forget(tx, job.id)
         begun = StreamState(position=position, watermark=state.watermark, progress={"mode": mode})
         await connections.move_stream(tx, job.id, STREAM, begun)
@@ -79,6 +80,7 @@ async def _store(job: Job, state: StreamState, page: Page, started: datetime) ->
     """Keeps one page: observations that changed, and the cursor behind them, or neither; returns also when."""
     assert state.position is not None
     progress: dict[str, JSON] = dict(state.progress)
+    is_first = "began" not in progress
     progress.setdefault("server_time", page.server_time)
     progress.setdefault("began", started.isoformat())
     ended = campaigns.Ended()
@@ -92,6 +94,8 @@ async def _store(job: Job, state: StreamState, page: Page, started: datetime) ->
     async with job.counting() as tx:
         records = await _readable(tx, job, [*page.records, *ended.elsewhere])
         await job.lease.fence(tx)
+        if is_first and source is None:
+            await sweeps.forget(tx, job.id)
         if source is not None or (progress["mode"] == "full" and job.connection.pushes):
             await sweeps.saw(tx, job.id, [record.remote_id for record in page.records])
         # locks leads, which comes before links

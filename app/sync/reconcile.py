@@ -32,7 +32,6 @@ async def reconcile(job: Job) -> None:
     """Works through everything of this connection that changed, there and here, until nothing is left."""
     async with job.db.transaction(job.tenant) as tx:
         if job.connection.pushes:
-            await job.lease.fence(tx)
             await breakers.check_clears(tx, job)
         batch = await link_work.dirty(tx, job.id, BATCH)
     await _changed_there(job, batch)
