@@ -474,7 +474,7 @@ _tenant(
     _at("at", now=True),
     _to("connection", "connection_id"),
     _to("link", "link_id", set_null=True),
-    Index(None, "workspace_id", "connection_id", "at"),
+    Index(None, "workspace_id", "link_id"),
     Index(None, "workspace_id", "lead_id"),
 )
 
@@ -579,10 +579,8 @@ _tenant(
         unique=True, postgresql_where=text("state = 'open'"), postgresql_nulls_not_distinct=True,
     ),
     Index("review_item_queue_idx", "workspace_id", "state", "created_at", "id"),
-    Index(
-        "review_item_dismissed_idx", "workspace_id", "lead_id", "field",
-        postgresql_where=text("kind = 'candidate' AND state = 'decided'"),
-    ),
+    Index(None, "workspace_id", "lead_id", "field"),
+    Index("review_item_link_idx", "workspace_id", "link_id", postgresql_where=text("link_id IS NOT NULL")),
     Index(
         "review_item_acknowledged_idx", "workspace_id", "kind", "field",
         postgresql_where=text("decision ? 'acknowledged'"),
