@@ -44,16 +44,21 @@ class Buckets:
 
 
 class Strangers:
-    """Keeps a client waiting that has shown too many keys or secrets nobody knows."""
+    """Keeps a client waiting that has shown too many keys or secrets nobody knows.
+
+    A wrong one that comes again is no guess: somebody was not told that it has ended. It counts apart, so that it keeps
+    nobody else out behind the same address, which may be an office's, or that of a provider with many customers.
+    """
 
     def __init__(self, per_minute: int, seconds: Callable[[], float]) -> None:
         self._failures = Buckets(per_minute, seconds)
         self._good: set[bytes] = set()
+        self._wrong: set[bytes] = set()
 
     def check(self, scope: Scope, shown: bytes, what: str) -> None:
         """Answers 429, with what came too often, before anybody looks at what is shown (its hash)."""
         # one that was good before is not kept out by somebody else's failures behind the same address
-        if shown not in self._good and (wait := self._failures.wait(_client(scope))):
+        if shown not in self._good and (wait := self._failures.wait(self._counted(scope, shown))):
             raise slow_down(wait, what)
 
     def knows(self, shown: bytes) -> bool:
@@ -64,11 +69,15 @@ class Strangers:
         """Notes whether what was shown is good."""
         if not is_good:
             self._good.discard(shown)
-            self._failures.take(_client(scope))
-            return
-        if len(self._good) >= REMEMBERED:
-            self._good.clear()
-        self._good.add(shown)
+            self._failures.take(self._counted(scope, shown))
+        known = self._good if is_good else self._wrong
+        if len(known) >= REMEMBERED:
+            known.clear()
+        known.add(shown)
+
+    def _counted(self, scope: Scope, shown: bytes) -> tuple[str, bool]:
+        """Returns whose failure it would be."""
+        return _client(scope), shown in self._wrong
 
 
 def slow_down(wait: float, what: str) -> Problem:

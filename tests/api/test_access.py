@@ -203,6 +203,22 @@ async def test_wrong_keys_are_throttled_but_good_ones_behind_the_same_address_ar
     assert still.status_code == 200
 
 
+async def test_a_key_that_has_ended_and_goes_on_asking_keeps_only_itself_out(
+    team: Clients, admin: httpx.AsyncClient
+) -> None:
+    """A page that somebody left open, in an office with one address, on a server that has just started."""
+    app = create_app(runtime=team.runtime)
+    made = (await admin.post("/api/admin/keys", json={"name": "portal", "role": "viewer"})).json()
+    await admin.delete(f"/api/admin/keys/{made['id']}")
+    good = await team.key("viewer")
+    async with browser(app) as client:
+        asked = [(await client.get("/api/leads", headers={"X-API-Key": made["key"]})).status_code for _ in range(45)]
+        found = await client.get("/api/leads", headers={"X-API-Key": good})
+
+    assert (asked[0], asked[-1]) == (401, 429)
+    assert found.status_code == 200
+
+
 async def test_a_key_may_not_ask_more_often_than_it_may(team: Clients) -> None:
     slow = team.runtime.settings.model_copy(update={"rate_per_minute": 5})
     app = create_app(runtime=replace_settings(team, slow))
