@@ -160,7 +160,7 @@ async def test_without_days_the_last_thirty_are_shown(team: Clients, known: dict
 
     shown = (await viewer.get(f"{known['Beta']}/analytics")).json()
 
-    since, until = date.fromisoformat(shown["since"]), date.fromisoformat(shown["until"])
+    since, until = date.fromisoformat(shown["from"]), date.fromisoformat(shown["to"])
     assert ((until - since).days, shown["days"], shown["read_at"]) == (29, [], None)
 
 

@@ -9,7 +9,8 @@ from __future__ import annotations
 import contextlib
 import re
 from collections.abc import Iterator
-from typing import Any
+from datetime import datetime, timedelta, timezone
+from typing import Annotated, Any, get_args, get_origin, get_type_hints
 
 import jsonschema_rs
 import pytest
@@ -18,7 +19,7 @@ from pydantic import AwareDatetime, TypeAdapter, ValidationError
 
 from app.api import application
 from app.api.application import document
-from app.api.schemas.shape import Body
+from app.api.schemas.shape import At, Body, Shown
 
 DOCUMENT = document()
 Operation = dict[str, Any]
@@ -167,11 +168,12 @@ def formats(schema: Any) -> set[str]:
     return here.union(*map(formats, schema.get("anyOf", ())))
 
 
-def bodies(base: type[Body] = Body) -> Iterator[type[Body]]:
+def shapes(base: type[Any]) -> Iterator[type[Any]]:
+    """The shapes of ours that are made from one."""
     for shape in base.__subclasses__():
         if shape.__module__.startswith("app."):
             yield shape
-        yield from bodies(shape)
+        yield from shapes(shape)
 
 
 def taken(shape: type[Body]) -> Iterator[str]:
@@ -185,9 +187,24 @@ def taken(shape: type[Body]) -> Iterator[str]:
                     yield f"{shape.__name__}.{name} takes {value!r}"
 
 
+def test_every_answer_writes_a_moment_the_same() -> None:
+    def is_bare(hint: Any) -> bool:
+        return hint is datetime or (get_origin(hint) is not Annotated and any(map(is_bare, get_args(hint))))
+
+    hints = {
+        (shape.__name__, name): hint
+        for shape in shapes(Shown)
+        for name, hint in get_type_hints(shape, include_extras=True).items()
+    }
+    at = TypeAdapter(At).dump_json(datetime(2026, 3, 2, 10, 15, tzinfo=timezone(timedelta(hours=1))))
+
+    assert [place for place, hint in hints.items() if is_bare(hint)] == [], "Use At of app/api/schemas/shape.py."
+    assert at == b'"2026-03-02T09:15:00.000Z"'
+
+
 def test_a_request_takes_nothing_for_what_it_is_not() -> None:
     """What pydantic would read into a boolean, a number or an instant is refused, as the document says."""
-    wrong = [one for shape in bodies() for one in taken(shape)]
+    wrong = [one for shape in shapes(Body) for one in taken(shape)]
 
     assert wrong == [], "Declare these as Flag, Whole or Instant of app/api/schemas/shape.py."
 

@@ -84,8 +84,8 @@ async def analytics(
     found = {
         "id": campaign_id,
         "name": campaign["name"],
-        "since": since,
-        "until": until,
+        "from": since,
+        "to": until,
         "days": rows,
         "sums": {name: sum(row[name] for row in rows) for name in DAY_SUMS},
         "overview": overview["counts"] if overview else {},

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from datetime import datetime
 from typing import Any, Final, Literal
 from uuid import UUID
 
 from pydantic import Field
 
-from app.api.schemas.shape import Body, NextCursor, Shown, example
+from app.api.schemas.shape import At, Body, NextCursor, Shown, example
 
 _ID: Final = "01980a3c-5f6e-7c3a-9d55-0c8f4f2f6a10"
 _CAMPAIGN: Final = "4ea90000-0000-4000-8000-000000000002"
@@ -31,10 +30,8 @@ class Account(Shown):
     id: UUID
     provider: str
     workspaces: list[AccountWorkspace] = Field(description="Those with a connection to it.")
-    shared_at: datetime | None = Field(
-        description="Since then each campaign belongs to the workspace it is assigned to."
-    )
-    created_at: datetime
+    shared_at: At | None = Field(description="Since then each campaign belongs to the workspace it is assigned to.")
+    created_at: At
 
 
 class Accounts(Shown):

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from datetime import datetime
 from typing import Annotated, Any, Final, Literal
 from uuid import UUID
 
 from pydantic import AfterValidator, Field
 
-from app.api.schemas.shape import Body, Instant, Name, NextCursor, Shown, Whole, example
+from app.api.schemas.shape import At, Body, Instant, Name, NextCursor, Shown, Whole, example
 from app.domain.normalize import Unreadable
 from app.domain.normalize import email as canonical_email
 
@@ -57,10 +56,10 @@ class Key(Shown):
     prefix: str = Field(description="What it begins with.")
     role: Role
     acts_for: str | None
-    created_at: datetime
-    expires_at: datetime | None
-    revoked_at: datetime | None
-    last_used_at: datetime | None = Field(description="To the minute or so.")
+    created_at: At
+    expires_at: At | None
+    revoked_at: At | None
+    last_used_at: At | None = Field(description="To the minute or so.")
 
 
 class MadeKey(Key):
@@ -93,7 +92,7 @@ class User(Shown):
     id: UUID
     email: str
     role: str
-    created_at: datetime
+    created_at: At
 
 
 class Users(Shown):
@@ -117,7 +116,7 @@ class Workspace(Shown):
     model_config = example(id=_ID, name="Voorbeeld", created_at=_AT)
     id: UUID
     name: str
-    created_at: datetime
+    created_at: At
 
 
 class Workspaces(Shown):
@@ -152,7 +151,7 @@ class AuditEntry(Shown):
         id=_ID, at=_AT, actor="noor@voorbeeld.nl", action="key.created", detail={"id": _ID, "role": "member"}
     )
     id: UUID
-    at: datetime
+    at: At
     actor: str = Field(description="The person a key acts for, else the key's name, or `command line`.")
     action: str = Field(description="Such as `key.created`; what an operator asked from elsewhere, such as `GET /…`.")
     detail: dict[str, Any]

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from datetime import date, datetime
+from datetime import date
 from typing import Any, Final
 from uuid import UUID
 
 from pydantic import Field
 
-from app.api.schemas.shape import Body, NextCursor, Shown, Whole, example
+from app.api.schemas.shape import At, Body, NextCursor, Shown, Whole, example
 
 _ID: Final = "01980a3c-5f6e-7c3a-9d55-0c8f4f2f6a10"
 _AT: Final = "2026-03-02T09:15:00Z"
@@ -44,9 +44,9 @@ class Campaign(Shown):
         "account_suspended, or unknown."
     )
     leads: CampaignLeads
-    seen_at: datetime = Field(description="When it was listed last.")
-    read_at: datetime | None = Field(description="When its leads were last read, all of them.")
-    gone_at: datetime | None = Field(description="When it was found missing; its leads and its numbers stay.")
+    seen_at: At = Field(description="When it was listed last.")
+    read_at: At | None = Field(description="When its leads were last read, all of them.")
+    gone_at: At | None = Field(description="When it was found missing; its leads and its numbers stay.")
 
 
 class Campaigns(Shown):
@@ -123,18 +123,18 @@ class CampaignAnalytics(Shown):
     """What the provider counts of a campaign: by day, added up, and in all its time."""
 
     model_config = example(
-        id=_ID, name="Founders Q2", since="2026-02-01", until="2026-03-02", days=[_DAY], sums=_SUMS, overview=_TOTALS,
-        overview_at=_AT, read_at=_AT, note=NOTE,
+        **{"id": _ID, "name": "Founders Q2", "from": "2026-02-01", "to": "2026-03-02", "days": [_DAY], "sums": _SUMS},
+        overview=_TOTALS, overview_at=_AT, read_at=_AT, note=NOTE,
     )  # fmt: skip
     id: UUID
     name: str
-    since: date
-    until: date
+    since: date = Field(alias="from")
+    until: date = Field(alias="to")
     days: list[CampaignDay] = Field(description="Days on which something was counted, the oldest first.")
     sums: Sums = Field(description="The sums of these days, of the counts that can be added up.")
     overview: CampaignTotals = Field(description="All its time, whatever days are asked for, unique counts included.")
-    overview_at: datetime | None = Field(description="When the overview changed last.")
-    read_at: datetime | None = Field(description="When the numbers were read last; null: not yet.")
+    overview_at: At | None = Field(description="When the overview changed last.")
+    read_at: At | None = Field(description="When the numbers were read last; null: not yet.")
     note: str
 
 

@@ -6,14 +6,14 @@ import datetime as dt
 
 from pydantic import Field
 
-from app.api.schemas.shape import Shown, example
+from app.api.schemas.shape import At, Shown, example
 
 
 class Unknown(Shown):
     """A time of which nobody can say what should have been delivered."""
 
-    since: dt.datetime = Field(alias="from")
-    to: dt.datetime
+    since: At = Field(alias="from")
+    to: At
     why: str
 
 
@@ -36,4 +36,4 @@ class Completeness(Shown):
     recovered: int = Field(description="Those of them that did not, and were taken from the log.")
     missing: int = Field(description="Deliveries that failed, and whose content the log no longer has.")
     unknown: list[Unknown] = Field(description="Times nobody can answer for. What REST can tell was read again.")
-    checked_at: dt.datetime | None = Field(description="When the log was compared last; null: not yet.")
+    checked_at: At | None = Field(description="When the log was compared last; null: not yet.")

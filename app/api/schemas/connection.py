@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from datetime import datetime
 from typing import Annotated, Any, Final, Literal
 from uuid import UUID
 
 from pydantic import AfterValidator, Field, SecretStr
 
-from app.api.schemas.shape import Body, Flag, Name, NextCursor, Shown, Whole, example
+from app.api.schemas.shape import At, Body, Flag, Name, NextCursor, Shown, Whole, example
 from app.domain.cells import Strategy
 
 _ID: Final = "01980a3c-5f6e-7c3a-9d55-0c8f4f2f6a10"
@@ -137,8 +136,8 @@ class ConnectionSettings(Body):
 class Gap(Shown):
     """When nothing was delivered."""
 
-    since: datetime = Field(alias="from")
-    to: datetime | None = Field(description="null: it is not over.")
+    since: At = Field(alias="from")
+    to: At | None = Field(description="null: it is not over.")
     why: str
 
 
@@ -149,8 +148,8 @@ class Webhook(Shown):
         description="`unset`: PUBLIC_URL is not set; `refused`: the key or the plan does not allow webhooks."
     )
     message: str | None = Field(description="What is wrong with it, and what helps.")
-    since: datetime | None = Field(description="Registered since.")
-    checked_at: datetime | None
+    since: At | None = Field(description="Registered since.")
+    checked_at: At | None
     gap: Gap | None = Field(description="The last time nothing was delivered, within a week; all of it was read again.")
     mails: str | None = Field(description="Why replies cannot be read from the mailboxes as well.")
 
@@ -181,8 +180,8 @@ class Connection(Shown):
     pushes: bool
     state: Literal["new", "active", "paused", "stopped"]
     reason: str | None
-    next_run_at: datetime | None
-    created_at: datetime
+    next_run_at: At | None
+    created_at: At
     webhook: Webhook | None = Field(None, description="Of Instantly.")
 
 

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from datetime import datetime
 from typing import Any, Final, Literal
 from uuid import UUID
 
 from pydantic import Field
 
-from app.api.schemas.shape import Body, Flag, NextCursor, Shown, example
+from app.api.schemas.shape import At, Body, Flag, NextCursor, Shown, example
 from app.domain.policy import FIELDS
 from app.domain.survivorship import choosable
 
@@ -48,8 +47,8 @@ class Likeness(Shown):
     linkedin_url: str | None
     status: str
     claimed_by: str | None
-    created_at: datetime
-    updated_at: datetime
+    created_at: At
+    updated_at: At
 
 
 class Duplicate(Shown):
@@ -64,9 +63,9 @@ class Duplicate(Shown):
     why: str
     leads: list[Likeness]
     decided_by: str | None
-    decided_at: datetime | None
-    created_at: datetime
-    updated_at: datetime
+    decided_at: At | None
+    created_at: At
+    updated_at: At
 
     @classmethod
     def of(cls, row: Any) -> Any:

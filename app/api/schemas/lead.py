@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from datetime import datetime
 from typing import Annotated, Any, Final
 from uuid import UUID
 
 from pydantic import BaseModel, ConfigDict, Field, WithJsonSchema, create_model
 
-from app.api.schemas.shape import Body, Name, NextCursor, Shown, example
+from app.api.schemas.shape import At, Body, Name, NextCursor, Shown, example
 from app.domain import policy
 from app.domain.ladder import DELIVERY_LADDER, STATUS_LADDER
 from app.domain.normalize import OPENS, SAYS_SOMETHING
@@ -101,8 +100,8 @@ Lead: type[BaseModel] = create_model(
             description="Where it came from first; `user` is a person.", json_schema_extra={"enum": [*policy.Source]}
         ),
     ),
-    created_at=(datetime, Field(description="When it was added here.")),
-    updated_at=(datetime, Field(description="When it last changed, whoever changed it.")),
+    created_at=(At, Field(description="When it was added here.")),
+    updated_at=(At, Field(description="When it last changed, whoever changed it.")),
 )  # type: ignore[call-overload]
 EXAMPLE: Final[dict[str, Any]] = {
     "id": _ID,
@@ -177,7 +176,7 @@ class DeletedLead(Shown):
     full_name: str | None
     email: str | None
     company_name: str | None
-    deleted_at: datetime
+    deleted_at: At
 
 
 class DeletedLeads(Shown):

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from datetime import datetime
 from typing import Final, Literal
 from uuid import UUID
 
 from pydantic import Field
 
-from app.api.schemas.shape import Body, Shown, example
+from app.api.schemas.shape import At, Body, Shown, example
 
 _ID: Final = "01980a3c-5f6e-7c3a-9d55-0c8f4f2f6a10"
 _AT: Final = "2026-03-02T09:15:00.000Z"
@@ -46,9 +45,9 @@ class OutreachRequest(Shown):
     )
     error: str | None
     requested_by: str
-    created_at: datetime
-    sent_at: datetime | None
-    finished_at: datetime | None
+    created_at: At
+    sent_at: At | None
+    finished_at: At | None
 
 
 class OutreachRequests(Shown):

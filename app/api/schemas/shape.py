@@ -3,13 +3,24 @@
 from __future__ import annotations
 
 import re
-from datetime import date
+from datetime import UTC, date, datetime
 from typing import Annotated, Any, Final
 
-from pydantic import AfterValidator, AwareDatetime, BaseModel, BeforeValidator, ConfigDict, Field, Strict
+from pydantic import (
+    AfterValidator,
+    AwareDatetime,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    PlainSerializer,
+    Strict,
+    WithJsonSchema,
+)
 from starlette.responses import Response
 
 from app.domain import normalize
+from app.domain.values import instant
 
 
 class Body(BaseModel):
@@ -87,6 +98,12 @@ Name = Annotated[
 Flag = Annotated[bool, Strict()]
 Whole = Annotated[int, BeforeValidator(_whole)]
 Instant = Annotated[AwareDatetime, BeforeValidator(_instant)]
+#: In answers, where a moment is always written the same: in UTC, with milliseconds.
+At = Annotated[
+    datetime,
+    PlainSerializer(lambda at: instant(at.astimezone(UTC)), return_type=str, when_used="json"),
+    WithJsonSchema({"type": "string", "format": "date-time"}),
+]
 #: The same as parameters of a query.
 QueryInstant = Annotated[AwareDatetime, BeforeValidator(_instant), BeforeValidator(_unescaped)]
 QueryDay = Annotated[date, BeforeValidator(_day)]

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from datetime import date, datetime
+from datetime import date
 from typing import Any, Final
 from uuid import UUID
 
 from pydantic import Field
 
-from app.api.schemas.shape import Shown, example
+from app.api.schemas.shape import At, Shown, example
 
 _ID: Final = "01980a3c-5f6e-7c3a-9d55-0c8f4f2f6a10"
 _AT: Final = "2026-03-02T09:15:00Z"
@@ -79,7 +79,7 @@ class LeadStats(Shown):
         ],
         conversion={"contacted_to_replied": 0.0909, "replied_to_booked": 1.0, "closed_won": 1.0, "all_won": 0.0323},
     )  # fmt: skip
-    as_of: datetime = Field(description="When it was counted: now.")
+    as_of: At = Field(description="When it was counted: now.")
     total: int = Field(description="All leads.")
     claimed: int = Field(description="Leads somebody claimed.")
     positive_replies: int = Field(description="Leads whose `is_positive_reply` is true.")
@@ -110,7 +110,7 @@ class ConnectionStats(Shown):
     runs: int = Field(description="Runs queued in the period, whatever became of them.")
     failed: int = Field(description="Those that ended with an error.")
     seconds: float | None = Field(description="How long those that were done took on average, from start to end.")
-    last_done_at: datetime | None = Field(description="When the last of them was done.")
+    last_done_at: At | None = Field(description="When the last of them was done.")
     counters: dict[str, int] = Field(description="What the runs counted, added up, by the names runs use.")
     calls: list[MonthCalls] = Field(description="Calls to the provider, the newest month first, up to twelve.")
     pending: int = Field(description="Records with something to write or to look at again, now.")
@@ -141,8 +141,8 @@ class SyncStats(Shown):
         counters={"observed": 12, "leads_changed": 3, "written": 2}, open_items={"candidate": 4, "conflict": 1},
         connections=[_CONNECTION],
     )  # fmt: skip
-    as_of: datetime
-    since: datetime = Field(description="Where the period begins.")
+    as_of: At
+    since: At = Field(description="Where the period begins.")
     runs: int = Field(description="Runs of connections queued since then; a run of the whole workspace is its parts.")
     failed: int = Field(description="Those that ended with an error.")
     by_kind: list[RunCount]

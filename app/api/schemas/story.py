@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from datetime import datetime
 from typing import Any, Final
 from uuid import UUID
 
 from pydantic import Field
 
 from app.api.schemas.outreach import REQUEST, OutreachRequest
-from app.api.schemas.shape import NextCursor, Shown, example
+from app.api.schemas.shape import At, NextCursor, Shown, example
 from app.domain.policy import Source
 
 _ID: Final = "01980a3c-5f6e-7c3a-9d55-0c8f4f2f6a10"
@@ -27,7 +26,7 @@ class Change(Shown):
     connection_id: UUID | None
     changes: dict[str, Any] = Field(description="By field: old, new, rule, source, and what lost.")
     refused: list[Any] = Field(description="Remote values the policy did not accept, and why.")
-    at: datetime
+    at: At
 
 
 class History(Shown):
@@ -58,7 +57,7 @@ class Activity(Shown):
         " Asked to be changed there: `interest.requested`, `interest.done`, `interest.failed`, `remove.requested`,"
         " `remove.done`, `remove.failed`. There may be more some day."
     )
-    at: datetime = Field(description="The event's own time.")
+    at: At = Field(description="The event's own time.")
     actor: str | None
     detail: dict[str, Any] = Field(
         description="What belongs to the kind: a note's `text`; `old` and `new` of a status or claim; a `campaign`."
@@ -161,7 +160,7 @@ class LeadLink(Shown):
     ended: bool
     gone: bool
     requests: list[OutreachRequest] = Field(description="What was asked to be changed there, the newest first.")
-    gone_since: datetime | None = Field(description="When it was found missing; a record that comes back is not gone.")
+    gone_since: At | None = Field(description="When it was found missing; a record that comes back is not gone.")
 
 
 class LeadLinks(Shown):

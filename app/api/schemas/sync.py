@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from datetime import datetime
 from typing import Any, Final, Literal
 from uuid import UUID
 
 from pydantic import Field
 
-from app.api.schemas.shape import Body, Flag, NextCursor, Shown, Whole, example
+from app.api.schemas.shape import At, Body, Flag, NextCursor, Shown, Whole, example
 
 _ID: Final = "01980a3c-5f6e-7c3a-9d55-0c8f4f2f6a10"
 _AT: Final = "2026-03-02T09:15:00Z"
@@ -37,9 +36,9 @@ class Run(Shown):
     )
     error: str | None
     requested_by: str | None
-    created_at: datetime
-    started_at: datetime | None
-    finished_at: datetime | None
+    created_at: At
+    started_at: At | None
+    finished_at: At | None
 
 
 class RunWithParts(Run):
@@ -123,7 +122,7 @@ class LastRun(Shown):
     kind: str
     state: str
     error: str | None
-    finished_at: datetime | None
+    finished_at: At | None
 
 
 class ConnectionStatus(Shown):
@@ -135,7 +134,7 @@ class ConnectionStatus(Shown):
     state: Literal["new", "active", "paused", "stopped"]
     reason: str | None
     is_running: bool
-    next_run_at: datetime | None
+    next_run_at: At | None
     last_run: LastRun | None
     links: int
     pending: int = Field(description="Links with something to write.")
@@ -171,7 +170,7 @@ class PendingLink(Shown):
     fields: dict[str, str] = Field(description="By field: pending or inflight.")
     reread: bool = Field(description="The record is to be read again first.")
     attempts: int
-    next_attempt_at: datetime | None
+    next_attempt_at: At | None
     error: str | None
 
 
@@ -241,9 +240,9 @@ class ReviewItem(Shown):
     version: int = Field(description="Send it with the decision.")
     decision: dict[str, Any] | None
     decided_by: str | None
-    created_at: datetime
-    updated_at: datetime
-    decided_at: datetime | None
+    created_at: At
+    updated_at: At
+    decided_at: At | None
 
 
 class ReviewItems(Shown):

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from datetime import datetime
 from typing import Any, Final, Literal
 from uuid import UUID
 
 from pydantic import Field
 
-from app.api.schemas.shape import NextCursor, Shown, example
+from app.api.schemas.shape import At, NextCursor, Shown, example
 
 _ID: Final = "01980a3c-5f6e-7c3a-9d55-0c8f4f2f6a10"
 _AT: Final = "2026-03-02T09:15:00Z"
@@ -54,7 +53,7 @@ class Delivery(Shown):
 
     model_config = example(**_DELIVERY)
     id: UUID
-    received_at: datetime
+    received_at: At
     via: Literal["webhook", "log", "mail"] = Field(
         description="It came itself, or was found in the provider's delivery log, or as an e-mail there."
     )
@@ -68,8 +67,8 @@ class Delivery(Shown):
     )
     reason: str | None
     attempts: int
-    next_attempt_at: datetime | None
-    applied_at: datetime | None
+    next_attempt_at: At | None
+    applied_at: At | None
     lead_id: UUID | None
     size: int | None = Field(description="Bytes of its body; null once the body was forgotten.")
 
@@ -111,8 +110,8 @@ class Unrouted(Shown):
     account_id: UUID
     campaign_id: str | None = Field(description="The provider's id; null where the deliveries name none.")
     deliveries: int
-    first_at: datetime
-    last_at: datetime
+    first_at: At
+    last_at: At
 
 
 class UnroutedList(Shown):
