@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import gc
 import itertools
 import shutil
 import tempfile
@@ -19,6 +20,7 @@ from urllib.parse import urlsplit, urlunsplit
 
 import asyncpg
 import pytest
+import uvloop
 
 from app import settings
 from app.db import embedded, migrate
@@ -116,6 +118,18 @@ def pytest_configure(config: pytest.Config) -> None:
     config.pluginmanager.register(produced)
     if not hasattr(config, "workerinput") and not config.option.collectonly:
         _server = Server()
+
+
+def pytest_asyncio_loop_factories() -> dict[str, Callable[[], asyncio.AbstractEventLoop]]:
+    """Runs the tests on the loop the commands run on."""
+    return {"uvloop": uvloop.new_event_loop}
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtestloop() -> None:
+    """Spares the collector what was imported: it would look through all of it again and again."""
+    gc.freeze()
+    gc.set_threshold(20_000, 50, 50)
 
 
 def pytest_unconfigure() -> None:
