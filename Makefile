@@ -4,7 +4,7 @@ PYTHON ?= python3
 PYTEST := $(PY) -m pytest -n 2 --dist worksteal
 
 .DEFAULT_GOAL := help
-.PHONY: help demo serve test test-fast check client-check bench simulate openapi lock clean
+.PHONY: help demo serve test suite coverage test-fast check client-check bench simulate openapi lock clean
 
 help:  ## this list
 	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-12s %s\n", $$1, $$2}' Makefile
@@ -23,9 +23,14 @@ serve: .venv/installed  ## run the service for real, with the settings of .env
 	@$(PY) -m app.cli serve
 
 test: .venv/installed  ## everything that must hold: format, lint, types, contracts, migrations, docs, tests, coverage of the domain
-	@$(MAKE) --no-print-directory check
-	$(if $(ARGS),,$(PYTEST) tests/domain --confcutdir=tests/domain --cov)
-	$(PYTEST) --durations=10 $(or $(ARGS),--ignore=tests/domain)
+	$(if $(ARGS),$(PYTEST) --durations=10 $(ARGS),@$(MAKE) --no-print-directory --jobs=2 check coverage suite)
+
+suite: .venv/installed
+	$(PYTEST) --durations=10
+
+# by named cases alone: what only a law tried on many examples reaches counts as not covered
+coverage: .venv/installed
+	$(PY) -m pytest -q tests/domain --confcutdir=tests/domain --cov -m "not hypothesis and not slow"
 
 test-fast: .venv/installed  ## the tests without the slow ones
 	$(PY) -m pytest -n 2 -m "not slow and not by_hand" -q $(ARGS)

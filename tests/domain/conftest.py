@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hypothesis
 import pytest
 
 from tests.domain import strategies
@@ -13,5 +14,11 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_configure(config: pytest.Config) -> None:
+    # the same examples on every run, however slow the machine is
+    slow = [hypothesis.HealthCheck.too_slow]
+    hypothesis.settings.register_profile(
+        "tests", derandomize=True, database=None, deadline=None, suppress_health_check=slow
+    )
+    hypothesis.settings.load_profile("tests")
     strategies.EFFORT.examples = config.getoption("--examples", None)
     strategies.EFFORT.seed = config.getoption("--seed", None)

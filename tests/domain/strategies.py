@@ -41,13 +41,7 @@ EFFORT = Effort()
 def law(test: Any) -> Any:
     """Tries a law: the same examples on every run, or as many others as were asked for."""
     fixed = EFFORT.examples is None and EFFORT.seed is None
-    tried = hypothesis.settings(
-        max_examples=EFFORT.examples or EXAMPLES,
-        derandomize=fixed,
-        deadline=None,
-        database=None,
-        suppress_health_check=[hypothesis.HealthCheck.too_slow],
-    )(test)
+    tried = hypothesis.settings(max_examples=EFFORT.examples or EXAMPLES, derandomize=fixed)(test)
     return tried if EFFORT.seed is None else hypothesis.seed(EFFORT.seed)(tried)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from app.domain.identity import (
@@ -123,7 +123,6 @@ def test_a_company_is_compared_without_its_legal_form(name: str, bare: str) -> N
 
 
 @given(st.dictionaries(st.sampled_from(["email", "linkedin_url"]), st.text(max_size=40) | st.none() | st.integers()))
-@settings(deadline=None)
 def test_identities_of_canonical_values_are_the_same_identities(values: dict[str, Any]) -> None:
     found = strong(values)
     canonical = {"email" if i.kind == "email" else "linkedin_url": i.value for i in found}

@@ -313,7 +313,7 @@ def test_rank_is_the_place_on_the_ladder() -> None:
 
 
 @given(st.dictionaries(KEYS, JSON, max_size=6))
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 def test_whatever_instantly_sends_is_read_without_an_error(changes: dict[str, Any]) -> None:
     raw = lead(**changes)
 

@@ -10,6 +10,7 @@ SEEDS = 150
 PART = 25
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("first", range(0, SEEDS, PART))
 def test_law_16_any_interleaving_ends_in_agreement(first: int) -> None:
     failed = {seed: outcome.problems for seed in range(first, first + PART) if not (outcome := run(seed)).holds}
@@ -17,6 +18,7 @@ def test_law_16_any_interleaving_ends_in_agreement(first: int) -> None:
     assert failed == {}
 
 
+@pytest.mark.slow
 def test_everything_that_can_happen_happens() -> None:
     """The model proves little about an accident that it never has."""
     happened = run(1, 40 * EPISODE).happened

@@ -209,7 +209,7 @@ def test_a_whole_with_a_clear_mark_stays_empty() -> None:
 
 
 @given(CHANGES)
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 def test_settled_names_stay_settled(changes: list[Values]) -> None:
     now: Values = values(None, None, None)
     derived: frozenset[str] = frozenset()
@@ -227,7 +227,6 @@ def test_settled_names_stay_settled(changes: list[Values]) -> None:
 
 
 @given(NAMES)
-@settings(deadline=None)
 def test_a_whole_and_its_derived_halves_never_move_each_other(full: str | None) -> None:
     now = values(full, None, None)
     derived = settle(values(None, None, None), now, {FULL}, frozenset())

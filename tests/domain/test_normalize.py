@@ -53,7 +53,7 @@ VALUES = st.one_of(
 @pytest.mark.parametrize("read", READERS, ids=lambda read: read.__name__)
 class TestEveryReader:
     @given(raw=VALUES)
-    @settings(max_examples=80, deadline=None)
+    @settings(max_examples=80)
     @example(raw="0001-01-01T00:00:00+05:00")
     @example(raw="9999-12-31T23:59:59-05:00")
     @example(raw=math.inf)
@@ -173,7 +173,7 @@ def test_what_is_no_email_is_refused_by_name(raw: object) -> None:
     st.from_regex(r"[a-z0-9._+-]{1,70}", fullmatch=True),
     st.from_regex(r"[a-z0-9.-]{1,70}\.(nl|test|local|arpa|onion|c0m)", fullmatch=True),
 )
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 def test_the_fast_path_takes_no_address_that_the_validator_refuses(local: str, host: str) -> None:
     address = f"{local}@{host}"
 

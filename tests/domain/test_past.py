@@ -44,3 +44,12 @@ def test_notes_and_metadata_go_back_in_the_form_they_are_shown_in() -> None:
     assert rewind(shown, changes[:1])["notes"] == "one"
     assert rewind(shown, changes) == {"notes": None, "metadata": {}, "custom": {}}
     assert shown == {"notes": "one\ntwo", "metadata": {"a": 1}, "custom": {}}
+
+
+def test_a_custom_key_that_was_set_for_the_first_time_was_not_there_before() -> None:
+    shown = {"title": "CEO", "custom": {"new": "b", "known": "b"}}
+    first = {"custom.new": {"old": None}, "custom.known": {"old": None}}
+    last = {"custom.new": {"old": "a"}, "title": {"old": "CTO"}}
+
+    assert rewind(shown, [last]) == {"title": "CTO", "custom": {"new": "a", "known": "b"}}
+    assert rewind(shown, [last, first], {"custom.known"}) == {"title": "CTO", "custom": {"known": None}}

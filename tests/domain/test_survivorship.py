@@ -157,6 +157,34 @@ def test_what_records_of_one_connection_said_since_is_said_again_and_what_people
     assert (first.values["title"], first.values["campaigns"]) == ("CEO", ["A", "C"])
 
 
+def test_a_lead_merged_in_later_gives_what_the_one_that_leaves_had_given() -> None:
+    one = _lead("1", phone="1", is_positive_reply=True, metadata={"mine": 1}, campaigns=["A"])
+    one.values |= {"notes": [["1", "a", AT, "u"]], "custom.x": {"deep": {"a": 1}}, "custom.y": {"a": 1}}
+    one.positive_at = "2026-01-01T00:00:00.000Z"
+    two = _lead("2", title="CEO", location="Oslo", full_name="Two Lead", first_name="Two", campaigns=["B"])
+    two.values |= {"email_open_count": 1, "is_positive_reply": False, "metadata": {"hers": 2}}
+    two.values |= {"custom.x": {"deep": {"b": 2}}, "custom.y": {"b": 2}}
+    two.positive_at = "2026-02-01T00:00:00.000Z"
+    three = _lead("3", title="CFO", full_name="Lead Three", last_name="Three", metadata={"hers": 3, "third": 3})
+    for lead in (one, two, three):
+        lead.own_counts = {"email_open_count": lead.values.get("email_open_count", 0)}
+    with_two = _merged(one, two)
+    now = _merged(with_two, three)
+    now.values["custom.x"] = {"deep": {"a": 1, "b": 2, "since": 3}}
+
+    left, back, again = split(now, one, with_two, two, [], [], [three])
+
+    assert again == set()
+    assert back.values == two.values
+    assert (left.values["title"], left.values.get("location"), left.values["phone"]) == ("CFO", None, "1")
+    assert (left.values["full_name"], left.values.get("first_name")) == ("Lead Three", None)
+    assert left.values["metadata"] == {"mine": 1, "hers": 3, "third": 3}
+    assert left.values["custom.x"] == {"deep": {"a": 1, "since": 3}}
+    assert left.values["custom.y"] == {"a": 1}
+    assert (left.values["notes"], left.values["campaigns"]) == (one.values["notes"], ["A"])
+    assert (left.values["is_positive_reply"], left.positive_at) == (True, "2026-01-01T00:00:00.000Z")
+
+
 def _anybody(pick: Pick, lead_id: str) -> Lead:
     """A lead that holds something of about every other field."""
     lead = Lead(id=lead_id, own_counts={name: 1 + pick.one(range(3)) for name in COUNTERS if pick.chance(2)})
