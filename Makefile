@@ -3,6 +3,9 @@ PY := .venv/bin/python
 PYTHON ?= python3
 PYTEST := $(PY) -m pytest -n 2 --dist worksteal
 
+# what is compiled is kept: the tests start some hundred processes
+unexport PYTHONDONTWRITEBYTECODE
+
 .DEFAULT_GOAL := help
 .PHONY: help demo serve test suite coverage test-fast check client-check bench simulate openapi lock clean
 
@@ -12,7 +15,8 @@ help:  ## this list
 .venv/installed: requirements.lock
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Leadkeeper needs Python 3.11 or newer; this is " + sys.version.split()[0] + ". Set PYTHON=python3.12, say.")'
 	@$(PY) -m pip --version >/dev/null 2>&1 || $(PYTHON) -m venv .venv
-	$(PY) -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements.lock
+	$(PY) -m pip install --quiet --disable-pip-version-check --no-deps --no-compile --require-hashes -r requirements.lock
+	@$(PY) -m compileall -q -j 0 .venv/lib || true
 	$(PY) -m pip install --quiet --disable-pip-version-check --no-build-isolation --no-deps --editable .
 	@touch $@
 

@@ -5,13 +5,13 @@ python -m app.lab.kills.service SETTINGS.json CLOCK
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 import json
 import sys
 from pathlib import Path
 
 import uvicorn
+import uvloop
 
 from app import log
 from app.lab.clock import SharedClock
@@ -36,4 +36,4 @@ async def serve(settings: Settings, clock: SharedClock) -> None:
 if __name__ == "__main__":
     log.configure("CRITICAL")
     given = json.loads(Path(sys.argv[1]).read_text())
-    asyncio.run(serve(Settings.model_validate(given), SharedClock(Path(sys.argv[2]))))
+    uvloop.run(serve(Settings.model_validate(given), SharedClock(Path(sys.argv[2]))))

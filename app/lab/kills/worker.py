@@ -13,6 +13,7 @@ import sys
 from pathlib import Path
 
 import httpx
+import uvloop
 
 from app import log
 from app.runtime import opened
@@ -45,4 +46,4 @@ async def work(name: str, settings: Settings, lease_seconds: float) -> None:
 if __name__ == "__main__":
     log.configure("CRITICAL")
     given = json.loads(Path(sys.argv[2]).read_text())
-    asyncio.run(work(sys.argv[1], Settings.model_validate(given), float(sys.argv[3])))
+    uvloop.run(work(sys.argv[1], Settings.model_validate(given), float(sys.argv[3])))
