@@ -101,6 +101,13 @@ class Runtime:
             secret = self.vault.open(sealed)
         return secret
 
+    async def resealed(self, tx: Tx, connection: Stored, webhook_secret: str) -> tuple[bytes, bytes]:
+        """Returns the secret of a connection's account with this webhook secret in it, and that one's hash."""
+        sealed = await connections.secret(tx, connection.account_id)
+        assert sealed is not None
+        secret = self.vault.open(sealed) | {WEBHOOK_SECRET: webhook_secret}
+        return self.vault.seal(secret), webhook_hash(webhook_secret.encode())
+
     def account(self, kind: str, config: Mapping[str, Any], secret: Mapping[str, str]) -> dict[str, Any]:
         """Returns what is kept of an account, by the names of `connect.Wanted`; its secret is complete then.
 

@@ -11,15 +11,16 @@ import contextlib
 import socket
 from collections.abc import AsyncIterator
 from os import getpid
+from uuid import UUID
 
 import structlog
 from apscheduler.schedulers.asyncio import AsyncIOScheduler
 
-from app.db import connections
+from app.db import connections, watches
 from app.db.connections import LEASE_SECONDS, Lease, LeaseLost
-from app.db.session import DatabaseUnavailable
+from app.db.session import DatabaseUnavailable, Tenant
 from app.runtime import Runtime
-from app.sync import run
+from app.sync import hooks, run
 
 log = structlog.get_logger()
 #: Seconds that stopping waits for a tick under way.
@@ -44,11 +45,12 @@ class Worker:
             return
         try:
             leases = await connections.claim(self._runtime.db, self._name, room, seconds=self._lease_seconds)
+            left = await watches.claim_nobodys(self._runtime.db, hooks.EVERY)
         except DatabaseUnavailable:
             log.warning("scheduler.database_away")
             return
-        for lease in leases:
-            task = asyncio.create_task(self._work(lease))
+        for work in (*map(self._work, leases), *(self._clear_up(*one) for one in left)):
+            task = asyncio.create_task(work)
             self._tasks.add(task)
             task.add_done_callback(self._tasks.discard)
 
@@ -61,6 +63,14 @@ class Worker:
             log.exception("turn.failed", connection_id=str(lease.connection_id))
             with contextlib.suppress(DatabaseUnavailable, LeaseLost):
                 await run.broke(self._runtime.db, lease, exc)
+
+    async def _clear_up(self, workspace_id: UUID, connection_id: UUID) -> None:
+        try:
+            await hooks.remove_nobodys(self._runtime.db, Tenant(workspace_id), connection_id, self._runtime.adapter)
+        except DatabaseUnavailable:
+            log.warning("hook.database_away", connection_id=str(connection_id))
+        except Exception:
+            log.exception("hook.failed", connection_id=str(connection_id))
 
     @property
     def is_busy(self) -> bool:

@@ -30,7 +30,7 @@ from app.domain.filters import FilterError
 from app.domain.mapping import MappingError
 from app.errors import LeadkeeperError
 from app.providers.base import ProviderError, RateLimited, Refused, Rejected
-from app.sync.adjust import WrongState
+from app.sync.adjust import NotYours, WrongState
 from app.sync.ask import NoSuchConnection, NotActive, NothingToSync
 from app.sync.breakers import NotInQuarantine
 from app.sync.canonical import InvalidFields
@@ -64,6 +64,7 @@ STATUSES: dict[type[LeadkeeperError], int] = {
     AlreadyClaimed: 409,
     NotClaimed: 409,
     NotOneself: 403,
+    NotYours: 403,
     InNoCampaign: 409,
     IdentityTaken: 409,
     DuplicateTarget: 409,

@@ -11,7 +11,7 @@ from datetime import date, datetime
 from typing import Any, Literal
 from uuid import UUID
 
-from app.db.session import Tx
+from app.db.session import Database, Tx
 from app.domain.values import JSON
 
 What = Literal["hook", "mails", "log"]
@@ -70,6 +70,26 @@ async def claim(tx: Tx, account_id: UUID, what: What, seconds: float) -> bool:
             seconds,
         )
     )
+
+
+async def look_soon(tx: Tx, account_id: UUID) -> None:
+    """Lets whoever has a turn next look after an account's webhook."""
+    await tx.run("UPDATE account_watch SET hook_looked_at = NULL WHERE account_id = $1", account_id)
+
+
+async def claim_nobodys(db: Database, seconds: float) -> list[tuple[UUID, UUID]]:
+    """Takes the right, once in so many seconds, to remove webhooks of accounts that no connection uses any more.
+
+    Returns, of each account, the workspace and the connection that used it last.
+    """
+    async with db.transaction() as tx:
+        rows = await tx.all("SELECT * FROM claim_nobodys_hooks($1, $2)", tx.now, seconds)
+    return [(row["workspace_id"], row["connection_id"]) for row in rows]
+
+
+async def forget_nobodys(tx: Tx, account_id: UUID) -> None:
+    """Notes that an account which no connection uses has no webhook any more."""
+    await tx.run("SELECT forget_nobodys_hook($1)", account_id)
 
 
 async def of(tx: Tx, account_ids: Sequence[UUID]) -> dict[UUID, Watch]:

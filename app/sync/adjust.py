@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import Any
 from uuid import UUID
 
-from app.db import accounts, audits, connections, erasure, link_work, reviews, runs
+from app.db import accounts, audits, connections, erasure, link_work, reviews, runs, watches
 from app.db.connections import Stored, StreamState
 from app.db.session import Tx
 from app.domain import filters, mapping
@@ -18,6 +18,7 @@ from app.errors import LeadkeeperError
 from app.providers.base import Column
 from app.sync import connect, hooks
 from app.sync.ask import NoSuchConnection
+from app.sync.canonical import FieldProblem, InvalidFields
 from app.sync.job import STREAM
 
 #: Settings whose change makes every link be judged again.
@@ -27,6 +28,10 @@ _APPLIED = _JUDGED_AGAIN | {"create"}
 #: Takes the connection from the worker that has it, which stops at its next transaction; the lease itself runs out, so
 #: that nobody else begins while a call of that worker may be in the air.
 _TURN_ENDS: dict[str, Any] = {"lease_owner": None}
+
+
+class NotYours(LeadkeeperError):
+    """Other workspaces share this account: ask an operator to change its webhook secret."""
 
 
 class WrongState(LeadkeeperError):
@@ -85,6 +90,10 @@ async def change(
         columns |= {"create_policy": filters.check(changes["create"]), "lead_xid": 0}
     if table is not None and "mapping" in changes:
         columns |= {"mapping": table.dump(), "mapping_version": table.version, "config": _with_all_columns(stored)}
+    if "config" in changes:
+        if stored.pushes:
+            raise InvalidFields([FieldProblem("config", "Only of a provider of campaigns: there is nothing to pace.")])
+        columns["config"] = stored.config | dict(changes["config"])
     if _APPLIED & changes.keys():
         columns |= _TURN_ENDS
     if columns:
@@ -98,6 +107,23 @@ async def change(
         if stored.state in ("new", "active"):
             await runs.queue(tx, stored.id, "full", "mapping", requested_by=actor)
     await _note(tx, actor, "connection.changed", stored, fields=sorted(changes))
+
+
+async def give_webhook_secret(tx: Tx, stored: Stored, sealed: bytes, hashed: bytes, *, is_operator: bool) -> None:
+    """Lets the account's deliveries be known by another secret, and its webhook be told of it soon.
+
+    Raises:
+        InvalidFields, NotYours, connections.WebhookSecretTaken
+    """
+    if stored.pushes:
+        raise InvalidFields([FieldProblem("secret", "Only of a provider of campaigns: nothing comes in by webhook.")])
+    if (await watches.accounts(tx))[stored.account_id] and not is_operator:
+        raise NotYours
+    await connections.give_webhook_secret(tx, stored.account_id, sealed, hashed, replaces=True)
+    await watches.look_soon(tx, stored.account_id)
+    # a turn under way would tell it the former one again
+    soon = {"next_run_at": tx.now} if stored.state == "active" else {}
+    await connections.change(tx, stored.id, **_TURN_ENDS, **soon)
 
 
 def _with_all_columns(stored: Stored) -> dict[str, JSON]:
@@ -139,6 +165,7 @@ async def remove(tx: Tx, connection_id: UUID, *, actor: str) -> None:
     """Ends a connection; the records there and the leads here stay as they are."""
     stored = await known(tx, connection_id)
     await runs.cancel_for(tx, connection_id, "the connection was deleted")
+    await watches.look_soon(tx, stored.account_id)
     await connections.change(tx, connection_id, deleted_at=tx.now, state="paused", next_run_at=None, reason="deleted")
     await link_work.end_of_connection(tx, connection_id)
     await reviews.close(tx, connection_id=connection_id, why="the connection was deleted")

@@ -1,6 +1,7 @@
 """Hooks: the one webhook of an account is kept registered and delivering, and what it missed is read again.
 
-Workspaces that share an account share its hook: whoever has a turn looks, once in a few minutes, for all of them. Each
+Workspaces that share an account share its hook: whoever has a turn looks, once in a few minutes, for all of them; with
+the last of its connections the hook goes, too. Each
 follows what was found for itself: a gap raises an alert and queues a full reading of its connection. What cannot be
 done here never stops the reading: it is said on the connection.
 """
@@ -16,11 +17,11 @@ import structlog
 
 from app.db import connections, reviews, runs, watches
 from app.db.connections import StreamState
-from app.db.session import Tx
+from app.db.session import Database, Tenant, Tx
 from app.domain.values import JSON, instant
 from app.providers.base import ProviderError, Refused
 from app.providers.outreach import HookSource
-from app.sync.job import Job
+from app.sync.job import Job, OpenAdapter
 
 log = structlog.get_logger()
 #: Seconds between two looks at an account's hook.
@@ -83,6 +84,34 @@ async def _look_after(job: Job, source: HookSource) -> None:
             await source.delete(other.id, job.may_write)
     async with job.fenced() as tx:
         await watches.hook_is_active(tx, job.connection.account_id)
+
+
+async def remove_nobodys(db: Database, tenant: Tenant, connection_id: UUID, open_adapter: OpenAdapter) -> None:
+    """Removes the webhook of an account whose last connection was deleted; claimed again later if that fails.
+
+    Who connects the account again meanwhile registers a webhook again.
+    """
+    async with db.transaction(tenant) as tx:
+        connection = {c.id: c for c in await connections.every(tx, disconnected=True)}[connection_id]
+    try:
+        async with open_adapter(db, tenant, connection) as adapter:
+            source = adapter.hooks
+            if source is None or source.target is None:
+                return
+            for hook in await source.hooks():
+                await source.delete(hook.id, _at_any_time)
+    except Refused as exc:
+        # the key opens nothing any more: whoever has the account removes it there
+        log.warning("hook.left_there", connection_id=str(connection_id), error=str(exc))
+    except ProviderError as exc:
+        log.warning("hook.failed", connection_id=str(connection_id), error=str(exc))
+        return
+    async with db.transaction(tenant) as tx:
+        await watches.forget_nobodys(tx, connection.account_id)
+
+
+async def _at_any_time() -> None:
+    """Is the guard of a write that nobody's lease is about."""
 
 
 async def _note_gap(job: Job, began_at: datetime | None, why: str, *, only_if_known: bool = False) -> None:

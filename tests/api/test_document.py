@@ -118,6 +118,13 @@ def test_every_operation_has_an_id_of_its_own() -> None:
     assert len(OPERATIONS) == sum(len(methods) for methods in DOCUMENT["paths"].values())
 
 
+def test_a_bound_is_said_in_words_that_a_schema_knows() -> None:
+    names = {name for shape in DOCUMENT["components"]["schemas"].values() for name in words(shape)}
+
+    assert "minimum" in names
+    assert not names & {"ge", "gt", "le", "lt", "min_length", "max_length"}
+
+
 def test_tags_are_in_reading_order() -> None:
     """Routes appear in the order of their tags, and no tag is described for nothing."""
     used = list(dict.fromkeys(operation["tags"][0] for _, _, operation in OPERATIONS.values()))
@@ -154,6 +161,14 @@ def test_what_an_operation_lacks_is_found(change: Operation, expected: str) -> N
     method, path, operation = OPERATIONS["getLead"]
 
     assert any(what.startswith(expected) for what in lacks(method, path, {**operation, **change}))
+
+
+def words(schema: Any) -> Iterator[str]:
+    """The words a schema is written in; the names of its fields are none of them."""
+    for word, said in schema.items() if isinstance(schema, dict) else ():
+        yield word
+        for part in said.values() if word == "properties" else said if isinstance(said, list) else [said]:
+            yield from words(part)
 
 
 def kinds(schema: Any) -> set[str]:

@@ -285,14 +285,20 @@ async def test_new_settings_count(admin: httpx.AsyncClient, connection: str, set
 
     changed = await admin.patch(path, json={"mapping": rows, "schedule_minutes": 30, "conflict_strategy": "manual"})
     unfit = await admin.patch(path, json={"conflict_strategy": "last_modified_wins"})
-    unknown = await admin.patch(path, json={"secret": {"token": "x"}})
+    unfitting = [
+        await admin.patch(path, json=body)
+        for body in ({"secret": {"webhook_secret": "of nobody's webhook"}}, {"config": {"pacing_seconds": 2}})
+    ]
     await settle()
 
     assert changed.status_code == 200, changed.text
     assert {m["field"] for m in changed.json()["mapping"]} == {"title", "email"}
     assert (changed.json()["mapping_version"], changed.json()["schedule_minutes"]) == (2, 30)
     assert (unfit.status_code, "modified_at" in unfit.text) == (422, True)
-    assert (unknown.status_code, unknown.json()["errors"][0]["pointer"]) == (422, "/secret")
+    assert [(a.status_code, a.json()["errors"][0]["pointer"]) for a in unfitting] == [
+        (422, "/secret"),
+        (422, "/config"),
+    ]
     assert (await admin.get("/api/sync/status")).json()["connections"][0]["last_run"]["state"] == "done"
 
 

@@ -495,6 +495,32 @@ async def test_a_second_workspace_shares_the_secret_unless_it_chooses_another(
     assert (await secret_of(team), await knock(team, chosen), await knock(team, first)) == (chosen, 202, 401)
 
 
+async def test_pacing_and_the_webhook_secret_are_changed_alone(
+    team: Clients, others: Clients, instantly: InstantlySandbox
+) -> None:
+    key, chosen = f"key-{team.workspace_id}", f"{CHOSEN} changed {team.workspace_id}"
+    instantly.store.add_key(key)
+    await connect(team, key)
+    former, path, admin = await secret_of(team), await only_connection(team), await team.of("admin", "ada@team.test")
+
+    slower = await admin.patch(path, json={"config": {"pacing_seconds": 2}})
+    renewed = await admin.patch(path, json={"secret": {"webhook_secret": chosen}})
+    short = await admin.patch(path, json={"secret": {"webhook_secret": "short"}})
+    assert (slower.status_code, slower.json()["config"]) == (200, {"campaign_ids": None, "pacing_seconds": 2})
+    assert (renewed.status_code, renewed.json()["config"], short.status_code) == (200, slower.json()["config"], 422)
+    assert chosen not in renewed.text
+    assert [await knock(team, secret) for secret in (chosen, former)] == [202, 401]
+
+    # a neighbour who shares the account cannot cut the others off
+    await connect(others, key)
+    theirs, body = await only_connection(others), {"secret": {"webhook_secret": f"{CHOSEN} of others"}}
+    refused = await (await others.of("admin", "ada@team.test")).patch(theirs, json=body)
+    assert (refused.status_code, await knock(team, chosen)) == (403, 202)
+    assert "operator" in refused.json()["detail"]
+    assert (await (await others.of("operator")).patch(theirs, json=body)).status_code == 200
+    assert await knock(team, chosen) == 401
+
+
 async def only_connection(clients: Clients) -> str:
     client = await clients.of("admin", "ada@team.test")
     (found,) = (await client.get("/api/admin/connections")).json()["items"]

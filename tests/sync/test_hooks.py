@@ -11,6 +11,7 @@ import pytest
 from app.db import deliveries
 from app.lab.sandboxes import KEY
 from app.lab.world import World, make
+from app.sandbox.core import Fault
 from app.sync import adjust, hooks, inbox
 from tests.sync.conftest import Bench, Wired
 
@@ -130,6 +131,59 @@ async def test_a_hook_that_was_removed_there_is_registered_again_and_one_too_man
 
     assert [one.target_hook_url for one in wired.hooks] == [hook.target_hook_url, "https://elsewhere.test/hook"]
     assert wired.hooks[0].headers == hook.headers
+
+
+async def test_the_hook_is_told_of_another_secret_at_once(wired: Wired) -> None:
+    bench, runtime = wired.bench, wired.bench.world.runtime
+    connection = await bench.instantly()
+    await wired.pass_time(QUARTER)
+    async with bench.world.transaction() as tx:
+        stored = await adjust.known(tx, connection)
+        sealed, hashed = await runtime.resealed(tx, stored, "another secret of ours")
+        await adjust.give_webhook_secret(tx, stored, sealed, hashed, is_operator=False)
+    await wired.pass_time(10)
+
+    (hook,) = wired.hooks
+    assert hook.headers == {"X-Webhook-Secret": "another secret of ours"}
+
+
+async def test_the_hook_goes_with_the_last_connection_of_its_account_once_instantly_can_be_reached(
+    wired: Wired,
+) -> None:
+    bench = wired.bench
+    mine = await bench.instantly()
+    other = await make(bench.world.runtime, bench.world.airtable, bench.world.instantly)
+    theirs = await other.connect(
+        "instantly", {"campaign_ids": None, "pacing_seconds": 0}, {"api_key": KEY}, auto_approve=True
+    )
+    await other.settle()
+    await wired.pass_time(QUARTER)
+
+    async def disconnect(world: World, connection_id: UUID) -> None:
+        async with world.transaction() as tx:
+            await adjust.remove(tx, connection_id, actor=ANN)
+
+    await disconnect(bench.world, mine)
+    await wired.pass_time(QUARTER)
+    assert len(wired.hooks) == 1
+
+    faults = bench.world.instantly.sandbox.faults
+    faults.add(Fault(kind="status", method="DELETE", path="/webhooks"))
+    await disconnect(other, theirs)
+    await wired.pass_time(10)
+    assert len(wired.hooks) == 1
+    faults.clear()
+    await wired.pass_time(hooks.EVERY)
+    assert wired.hooks == []
+    before = len(asked(bench, "/webhooks"))
+    await wired.pass_time(QUARTER)
+    assert len(asked(bench, "/webhooks")) == before
+
+    again = await bench.instantly()
+    await wired.pass_time(QUARTER)
+    assert len(wired.hooks) == 1
+    shown = await state_of(bench.world, again)
+    assert (shown["state"], shown["gap"]) == ("active", None)
 
 
 @pytest.mark.parametrize("refusal", ["plan", "scope"])

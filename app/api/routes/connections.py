@@ -100,17 +100,27 @@ async def read(tx: Session, connection_id: UUID) -> Response:
     operation_id="changeConnection",
     summary="Change settings",
     response_model=Connection,
-    responses=refuses(404, 502),
+    responses=refuses(404, 409, 502),
 )
 async def change(runtime: Running, caller: Current, connection_id: UUID, body: ConnectionSettings) -> Response:
-    """Changes what is sent. A new mapping is checked at the provider, and everything is read again under it."""
+    """Changes what is sent. A new mapping is checked at the provider, and everything is read again under it.
+
+    A new webhook secret is the account's: Instantly is told of it with the next turn, and what it still sends with the
+    former one is refused. Of an account that several workspaces share, an operator changes it.
+    """
     changes: dict[str, JSON] = body.model_dump(mode="json", exclude_unset=True)
     table = None
     if {"mapping", "conflict_strategy"} & changes.keys():
         stored, columns = await _looked_at(runtime, caller, connection_id)
         table = adjust.check(stored, changes, columns)
     async with runtime.db.transaction(caller.tenant) as tx:
-        await adjust.change(tx, await adjust.known(tx, connection_id), changes, table, actor=caller.name)
+        stored = await adjust.known(tx, connection_id)
+        await adjust.change(tx, stored, changes, table, actor=caller.name)
+        if "secret" in changes:
+            secret = body.secret.webhook_secret.get_secret_value()
+            await adjust.give_webhook_secret(
+                tx, stored, *await runtime.resealed(tx, stored, secret), is_operator=caller.role == "operator"
+            )
         return answer(await _shown(tx, await adjust.known(tx, connection_id)))
 
 

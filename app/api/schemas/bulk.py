@@ -9,13 +9,13 @@ from pydantic import Field, SkipValidation
 
 from app.api.schemas.lead import LeadFields
 from app.api.schemas.problem import ProblemDetails
-from app.api.schemas.shape import Body, Shown, Whole, example
+from app.api.schemas.shape import WHOLE, Body, Shown, example
 
 #: Operations of one request.
 MOST = 1_000
 _VERSION = "The version the change is based on, as If-Match for one lead: 412 if the lead has moved on."
 _ID = "01980a3c-5f6e-7c3a-9d55-0c8f4f2f6a10"
-Version = Annotated[Whole | None, Field(None, ge=0, description=_VERSION)]
+Version = Annotated[Annotated[int, Field(ge=0), WHOLE] | None, Field(None, description=_VERSION)]
 
 
 class BulkCreate(Body):

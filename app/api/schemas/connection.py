@@ -7,7 +7,7 @@ from uuid import UUID
 
 from pydantic import AfterValidator, Field, SecretStr
 
-from app.api.schemas.shape import At, Body, Flag, Name, NextCursor, Shown, Whole, example
+from app.api.schemas.shape import WHOLE, At, Body, Flag, Name, NextCursor, Shown, example
 from app.domain.cells import Strategy
 
 _ID: Final = "01980a3c-5f6e-7c3a-9d55-0c8f4f2f6a10"
@@ -21,8 +21,11 @@ def _plain(secret: SecretStr) -> SecretStr:
     return SecretStr(text.strip())
 
 
-Secret = Annotated[SecretStr, Field(min_length=1, max_length=500), AfterValidator(_plain)]
-WebhookSecret = Annotated[SecretStr, Field(min_length=16, max_length=500), AfterValidator(_plain)]
+_PLAIN: Final[dict[str, Any]] = {"pattern": "^ *[!-~][ -~]*$"}
+Secret = Annotated[SecretStr, Field(min_length=1, max_length=500, json_schema_extra=_PLAIN), AfterValidator(_plain)]
+WebhookSecret = Annotated[
+    SecretStr, Field(min_length=16, max_length=500, json_schema_extra=_PLAIN), AfterValidator(_plain)
+]
 Identifier = Annotated[str, Field(min_length=1, max_length=64, pattern=r"^[A-Za-z0-9_-]+$")]
 
 
@@ -39,13 +42,16 @@ class AirtableSecret(Body):
     token: Secret = Field(description="pat…; write-only.")
 
 
+Pacing = Annotated[float, Field(ge=0, le=60, strict=True, description="Seconds of rest between two campaigns.")]
+
+
 class InstantlyConfig(Body):
     """Which campaigns, and how fast they are read."""
 
     campaign_ids: list[Annotated[str, Field(max_length=64)]] | None = Field(
         None, max_length=1000, description="By default all of them."
     )
-    pacing_seconds: float = Field(0.5, ge=0, le=60, strict=True, description="Seconds of rest between two campaigns.")
+    pacing_seconds: Pacing = 0.5
 
 
 class InstantlySecret(Body):
@@ -73,8 +79,8 @@ class MappedColumn(Body):
 
 Mapping = Literal["auto"] | list[MappedColumn]
 Create = Literal["none", "all", "default"] | dict[str, Any]
-Minutes = Annotated[Whole, Field(ge=1, le=1440)]
-Priority = Annotated[Whole, Field(ge=0, le=10_000)]
+Minutes = Annotated[int, Field(ge=1, le=1440), WHOLE]
+Priority = Annotated[int, Field(ge=0, le=10_000), WHOLE]
 
 
 class _NewConnection(Body):
@@ -120,6 +126,18 @@ class NewInstantly(_NewConnection):
 NewConnection = Annotated[NewAirtable | NewInstantly, Field(discriminator="provider")]
 
 
+class ChangedConfig(Body):
+    """How fast campaigns are read."""
+
+    pacing_seconds: Pacing
+
+
+class ChangedSecret(Body):
+    """What Instantly's webhooks show here from now on."""
+
+    webhook_secret: WebhookSecret = Field(description="At least 16 characters, write-only; Instantly is told of it.")
+
+
 class ConnectionSettings(Body):
     """Settings to change; what is left out stays."""
 
@@ -131,6 +149,13 @@ class ConnectionSettings(Body):
     priority: Priority = 100
     schedule_minutes: Minutes = 15
     auto_approve: Flag = False
+    config: ChangedConfig = Field(
+        default_factory=lambda: ChangedConfig(pacing_seconds=0.5), description="Of Instantly."
+    )
+    secret: ChangedSecret = Field(
+        default_factory=lambda: ChangedSecret(webhook_secret=SecretStr("the one it has stays")),
+        description="Of Instantly.",
+    )
 
 
 class Gap(Shown):

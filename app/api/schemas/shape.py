@@ -96,7 +96,9 @@ Name = Annotated[
 ]
 #: For requests, where "1" is no number, 1 is not true and a number is no time; pydantic alone would take them.
 Flag = Annotated[bool, Strict()]
-Whole = Annotated[int, BeforeValidator(_whole)]
+#: Bounds come before it, or the document would not know them.
+WHOLE: Final = BeforeValidator(_whole)
+Whole = Annotated[int, WHOLE]
 Instant = Annotated[AwareDatetime, BeforeValidator(_instant)]
 #: In answers, where a moment is always written the same: in UTC, with milliseconds.
 At = Annotated[
