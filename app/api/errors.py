@@ -218,22 +218,30 @@ def _pointer(path: Sequence[Any]) -> str:
 
 async def _invalid(request: Request, exc: Exception) -> Response:
     assert isinstance(exc, RequestValidationError)
-    return problem(request_id(request), invalid(exc.errors()))
+    return problem(request_id(request), invalid(exc.errors(), exc.body))
 
 
-def invalid(found: Sequence[Any]) -> Problem:
-    """Returns what a validator's errors, with their places in the request, are over HTTP."""
-    errors = [_location(error) | {"detail": _sentence(error)} for error in found[:20]]
+def invalid(found: Sequence[Any], body: Any) -> Problem:
+    """Returns what a validator's errors, with their places in a request and its body, are over HTTP."""
+    errors = [_location(error, body) | {"detail": _sentence(error)} for error in found[:20]]
     return Problem(422, _SEE_ERRORS, errors)
 
 
-def _location(error: Mapping[str, Any]) -> dict[str, str]:
+def _location(error: Mapping[str, Any], body: Any) -> dict[str, str]:
     """A JSON pointer for what is in the body, the parameter's name for what is not."""
-    where, *path = error["loc"]
+    where, *place = error["loc"]
     if where != "body":
-        return {"parameter": str(path[0]) if path else str(where)}
+        return {"parameter": str(place[0]) if place else str(where)}
+    path = []
+    for part in place:
+        # of several shapes a value may have, the validator also names the one it tried, which is not in the body
+        if part in (body if isinstance(body, Mapping) else range(len(body)) if isinstance(body, list) else ()):
+            path.append(part)
+            body = body[part]
+    if error["type"] == "missing" and place:
+        path.append(place[-1])
     if error["type"].startswith("union_tag"):
-        # the validator quotes the field that tells the shapes apart
+        # quoted: the field that tells the shapes apart
         path.append(error["ctx"]["discriminator"].strip("'"))
     return {"pointer": _pointer(path)}
 
@@ -252,16 +260,20 @@ def _sentence(error: Mapping[str, Any]) -> str:
         case "union_tag_invalid":
             return f"It is one of {error['ctx']['expected_tags']}."
         case "too_short":
-            return f"It has at least {error['ctx']['min_length']} item."
+            return f"It has too few {_counted(error)}: {error['ctx']['min_length']:,} at least."
         case "too_long":
-            return f"It has at most {error['ctx']['max_length']:,} items."
+            return f"It has too many {_counted(error)}: {error['ctx']['max_length']:,} at most."
         case "json_invalid":
             return "The body is not valid JSON."
         case "value_error":
             return str(error["ctx"]["error"])
         case "dict_type" | "model_type" | "model_attributes_type":
-            return _BODY
+            return _BODY if error["loc"] == ("body",) else "It is a JSON object."
     return f"{error['msg']}."
+
+
+def _counted(error: Mapping[str, Any]) -> str:
+    return "items" if error["ctx"]["field_type"] == "List" else "characters"
 
 
 async def _http(request: Request, exc: Exception) -> Response:

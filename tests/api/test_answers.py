@@ -117,6 +117,37 @@ async def test_a_provider_that_does_not_answer_is_a_502(
     assert tested == {"ok": False, "message": answers[2].json()["detail"]}
 
 
+NEW: list[tuple[dict[str, Any], list[tuple[str, str]]]] = [
+    ({}, [("/provider", "This is required.")]),
+    ({"provider": "fax"}, [("/provider", "It is one of 'airtable', 'instantly'.")]),
+    ({"provider": "airtable"}, [("/config", "This is required."), ("/secret", "This is required.")]),
+    (
+        {"provider": "airtable", "config": {"base_id": "b", "sheet": 1}, "secret": {"token": "t"}},
+        [("/config/table_id", "This is required."), ("/config/sheet", "There is no such field.")],
+    ),
+    (
+        {"provider": "instantly", "secret": {"api_key": "k", "webhook_secret": "short"}},
+        [("/secret/webhook_secret", "It has too few characters: 16 at least.")],
+    ),
+]
+CHANGED: list[tuple[dict[str, Any], list[str]]] = [
+    ({"create": "some"}, ["/create", "/create"]),
+    ({"mapping": [{"field": "title"}]}, ["/mapping", "/mapping/0/remote"]),
+    ({"mapping": [3]}, ["/mapping", "/mapping/0"]),
+]
+
+
+async def test_a_refusal_points_at_what_is_wrong_in_the_body_whichever_of_several_shapes_it_has(
+    admin: httpx.AsyncClient, new: str
+) -> None:
+    for body, expected in NEW:
+        refused = (await admin.post("/api/admin/connections", json=body)).json()
+        assert [(error["pointer"], error["detail"]) for error in refused["errors"]] == expected, body
+    for body, pointers in CHANGED:
+        refused = (await admin.patch(new, json=body)).json()
+        assert [error["pointer"] for error in refused["errors"]] == pointers, body
+
+
 async def test_a_connection_that_was_not_read_yet_has_nothing_to_approve_pause_or_resume(
     admin: httpx.AsyncClient, new: str
 ) -> None:

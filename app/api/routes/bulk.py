@@ -50,10 +50,8 @@ def _read(index: int, raw: Any) -> Operation | Problem:
     try:
         found = _OPERATION.validate_python(raw)
     except ValidationError as exc:
-        # of several kinds of operation the validator names the one it tried
-        return invalid(
-            [error | {"loc": ("body", "operations", index, *_place(error["loc"]))} for error in exc.errors()]
-        )
+        errors = [error | {"loc": ("body", "operations", index, *error["loc"])} for error in exc.errors()]
+        return invalid(errors, {"operations": {index: raw}})
     lead = getattr(found, "lead", None)
     return Operation(
         op=found.op,
@@ -61,10 +59,6 @@ def _read(index: int, raw: Any) -> Operation | Problem:
         version=getattr(found, "version", None),
         fields=lead.given() if lead is not None else {},
     )
-
-
-def _place(loc: tuple[Any, ...]) -> tuple[Any, ...]:
-    return loc[1:] if loc and loc[0] in ("create", "update", "upsert", "delete") else loc
 
 
 def _shown(index: int, outcome: Outcome) -> dict[str, Any]:
