@@ -28,6 +28,9 @@ from app.settings import Settings
 IS_ROOT = os.geteuid() == 0
 ROOT = Path(__file__).parents[2]
 
+#: Seconds after which a process or a server that should have come or gone counts as stuck.
+PATIENCE = 60
+
 Start = Callable[..., EmbeddedPostgres]
 
 
@@ -76,7 +79,8 @@ def in_another_process(place: Path) -> Iterator[Callable[[Path, str], subprocess
             f"print(server.pid, server.process is not None, flush=True); {finish}"
         )
         command = [sys.executable, "-c", script, str(data)]
-        processes.append(subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True))
+        pipe = subprocess.PIPE
+        processes.append(subprocess.Popen(command, cwd=ROOT, stdin=pipe, stdout=pipe, text=True))
         return processes[-1]
 
     yield run
@@ -147,7 +151,7 @@ async def test_a_second_process_attaches_and_leaves_it_running(
     data: Path, start: Start, in_another_process: Callable[[Path, str], subprocess.Popen[str]]
 ) -> None:
     server = start(data)
-    said, _ = in_another_process(data, "server.stop()").communicate(timeout=20)
+    said, _ = in_another_process(data, "server.stop()").communicate(timeout=PATIENCE)
     here = start(data)
     here.stop()
 
@@ -160,12 +164,11 @@ async def test_whoever_uses_it_last_stops_it(
     data: Path, start: Start, in_another_process: Callable[[Path, str], subprocess.Popen[str]]
 ) -> None:
     """As with a service that was started while a sync at the command line was under way, which ends first."""
-    first = in_another_process(data, "import time; time.sleep(60)")
+    first = in_another_process(data, "sys.stdin.read()")
     assert first.stdout is not None
     said = first.stdout.readline()
     server = start(data)
-    first.send_signal(signal.SIGINT)
-    first.wait(20)
+    first.communicate(timeout=PATIENCE)
 
     assert said.split() == [str(server.pid), "True"]
     assert server.is_alive
@@ -192,7 +195,7 @@ def test_starting_together_makes_one_server(place: Path) -> None:
 def test_it_goes_when_the_application_goes(
     data: Path, in_another_process: Callable[[Path, str], subprocess.Popen[str]]
 ) -> None:
-    said, _ = in_another_process(data, "").communicate(timeout=20)
+    said, _ = in_another_process(data, "").communicate(timeout=PATIENCE)
 
     assert said.split()[1] == "True"
     assert not (data / "postmaster.pid").exists()
@@ -203,7 +206,7 @@ async def test_a_killed_application_leaves_it_to_the_next(
     start: Start,
     in_another_process: Callable[[Path, str], subprocess.Popen[str]],
 ) -> None:
-    killed = in_another_process(data, "import time; time.sleep(60)")
+    killed = in_another_process(data, "sys.stdin.read()")
     assert killed.stdout is not None
     pid = int(killed.stdout.readline().split()[0])
     killed.kill()
@@ -223,7 +226,7 @@ async def test_a_service_whose_server_is_killed_gets_a_new_one(data: Path) -> No
         os.kill(runtime.server.pid, signal.SIGKILL)
         assert runtime.server.process is not None
         runtime.server.process.wait()
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(PATIENCE):
             while True:
                 with contextlib.suppress(DatabaseUnavailable):
                     await runtime.db.now()
