@@ -70,12 +70,12 @@ class Listener:
 
     async def answered(self) -> int:
         """Waits for the answer to begin, and returns its status."""
-        await asyncio.wait_for(self._started.wait(), 5)
+        await asyncio.wait_for(self._started.wait(), 30)
         return self.status
 
     async def __aiter__(self) -> AsyncIterator[Heard]:
         """Yields what comes, until the other side ends the stream."""
-        while (piece := await asyncio.wait_for(self._pieces.get(), 10)) is not None:
+        while (piece := await asyncio.wait_for(self._pieces.get(), 30)) is not None:
             self.body += piece
             *whole, self._rest = (self._rest + piece).split(b"\n\n")
             for block in whole:

@@ -252,7 +252,7 @@ async def test_an_erasure_reaches_exactly_the_leads_that_are_merged_by_then(db: 
         else:
             await merge.merge(tx, one, two, choices={}, actor="ann@team.test", dry_run=False)
         erasing = asyncio.create_task(purge())
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(30):
             while not await tx.value(WAITING):  # noqa: ASYNC110 - only the database knows
                 await asyncio.sleep(0.01)
     await erasing

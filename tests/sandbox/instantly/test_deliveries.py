@@ -290,7 +290,7 @@ async def test_deliveries_arrive_over_real_connections_in_the_background() -> No
             world.deliveries.hooks.add(target, event_type="all_events", headers=headers)
         world.store.send(lead)
         world.store.open(lead)
-        await asyncio.wait_for(enough.wait(), 5)
+        await asyncio.wait_for(enough.wait(), 30)
 
     assert [secret for secret, _ in arrived] == ["s3"] * 3
     assert {payload["event_type"] for _, payload in arrived} == {"email_sent", "email_opened"}
