@@ -6,15 +6,17 @@ not getting in is told apart, and each says which setting to mend. An address is
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from urllib.parse import urlsplit
 
 import asyncpg
-from alembic.script import ScriptDirectory
 
-from app.db.migrate import config
+from app.db.migrate import MIGRATIONS
 from app.db.session import CONNECT_TIMEOUT
 from app.errors import LeadkeeperError
+
+_STEP = re.compile(r'^(down_)?revision = "(\w+)"$', re.MULTILINE)
 
 
 class Unusable(LeadkeeperError):
@@ -42,10 +44,10 @@ class Found:
 
 
 def newest() -> str:
-    """Returns the version the migrations lead to."""
-    head = ScriptDirectory.from_config(config("postgresql://")).get_current_head()
-    assert head is not None
-    return head
+    """Returns the version the migrations lead to, as their files say: loading them takes longer than all of a start."""
+    said = [step for path in MIGRATIONS.glob("versions/*.py") for step in _STEP.findall(path.read_text("utf-8"))]
+    (head,) = {name for down, name in said if not down} - {name for down, name in said if down}
+    return str(head)
 
 
 async def look(url: str, setting: str) -> Found:

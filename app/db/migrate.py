@@ -1,24 +1,29 @@
-"""Brings a database to the current schema, as the owner role, and opens it to the app role."""
+"""Brings a database to the current schema, as the owner role, and opens it to the app role.
+
+Alembic, and SQLAlchemy with it, are imported where a schema is migrated: they take longer than all the rest of a start.
+"""
 
 from __future__ import annotations
 
 import asyncio
 from pathlib import Path
+from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 import asyncpg
-from alembic import command
-from alembic.config import Config
-from sqlalchemy.exc import DBAPIError
 
 from app.db.embedded import OWNER, EmbeddedPostgres
 from app.errors import LeadkeeperError
+
+if TYPE_CHECKING:
+    from alembic.config import Config
 
 #: The role the service runs as: never an owner, so row-level security holds for it.
 APP_ROLE = "leadkeeper_app"
 #: Milliseconds; a stock server has none of them and hangs instead.
 _TIMEOUTS = {"statement_timeout": "20s", "idle_in_transaction_session_timeout": "15s", "lock_timeout": "8s"}
 _ROOT = Path(__file__).resolve().parents[2]
+MIGRATIONS = _ROOT / "migrations"
 
 
 class MigrationError(LeadkeeperError):
@@ -27,8 +32,10 @@ class MigrationError(LeadkeeperError):
 
 def config(owner_url: str) -> Config:
     """Returns Alembic's configuration for a database."""
+    from alembic.config import Config
+
     settings = Config(_ROOT / "alembic.ini")
-    settings.set_main_option("script_location", str(_ROOT / "migrations"))
+    settings.set_main_option("script_location", str(MIGRATIONS))
     settings.attributes["url"] = owner_url.replace("postgres://", "postgresql://", 1).replace(
         "postgresql://", "postgresql+asyncpg://", 1
     )
@@ -58,6 +65,9 @@ async def migrate(owner_url: str, app_url: str) -> None:
     Raises:
         MigrationError: the two addresses name one role, or the owner may not do what it must.
     """
+    from alembic import command
+    from sqlalchemy.exc import DBAPIError
+
     owner, user = urlsplit(owner_url).username, urlsplit(app_url).username
     if owner == user:
         raise MigrationError(

@@ -8,9 +8,10 @@ from urllib.parse import urlsplit, urlunsplit
 import asyncpg
 import pytest
 from alembic import command
+from alembic.script import ScriptDirectory
 from sqlalchemy import PrimaryKeyConstraint, UniqueConstraint
 
-from app.db import migrate, tables
+from app.db import checkup, migrate, tables
 from tests.conftest import Urls
 
 #: Whose rows are removed one by one.
@@ -31,6 +32,10 @@ async def test_schema_matches_the_code_after_going_down_and_up_again(urls: Urls)
 
     assert left == 1  # Alembic's own
     await asyncio.to_thread(command.check, settings)
+
+
+def test_the_newest_version_is_the_one_that_migrations_lead_to() -> None:
+    assert checkup.newest() == ScriptDirectory.from_config(migrate.config("postgresql://")).get_current_head()
 
 
 async def test_an_owner_who_may_not_do_it_is_told_what_is_missing(urls: Urls) -> None:
