@@ -36,6 +36,10 @@ class Event:
     data: str
 
 
+#: What is not known yet of a run's progress is said to be null.
+_PROGRESS: Final = ", ".join(f"'{name}', progress -> '{name}'" for name in ("done", "total", "rate", "eta"))
+
+
 def _at(column: str) -> str:
     return f"""to_char({column} AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"')"""
 
@@ -71,8 +75,9 @@ _READ: Final = " UNION ALL ".join((
     ),
     _source(
         "run", "sync_run", "id",
-        ("id", "connection_id", "parent_id", "kind", "trigger", "state", "stage", "counters", "progress", "error",
+        ("id", "connection_id", "parent_id", "kind", "trigger", "state", "stage", "counters", "error",
          "requested_by"),
+        f"'progress', jsonb_build_object({_PROGRESS})",
         *(f"'{name}', {_at(name)}" for name in ("created_at", "started_at", "finished_at")), parent="parent_id",
     ),
     _source(

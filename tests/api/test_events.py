@@ -123,6 +123,7 @@ async def test_runs_and_review_items_are_told_whenever_they_change(live: FastAPI
         ("run", "queued"), ("run", "failed"), ("review", "open"), ("review", "decided"),
     ]  # fmt: skip
     assert (told[1].data["error"], told[1].data["counters"]) == ("It broke.", {"observed": 2})
+    assert told[0].data["progress"] == {"done": None, "total": None, "rate": None, "eta": None}
     assert b"secret" not in stream.body
 
 
@@ -446,7 +447,7 @@ async def test_a_run_is_followed_with_its_parts_to_its_end(live: FastAPI, team: 
     assert [(t.data["state"], t.data["parts"][0]["state"]) for t in told] == [
         ("queued", "queued"), ("queued", "running"), ("done", "done"),
     ]  # fmt: skip
-    assert told[1].data["parts"][0]["progress"] == {"done": 5, "total": 9}
+    assert told[1].data["parts"][0]["progress"] == {"done": 5, "total": 9, "rate": None, "eta": None}
     assert told[-1].id == "done"
 
 

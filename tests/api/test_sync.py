@@ -86,6 +86,7 @@ async def test_an_edit_reaches_airtable_and_is_explained(
     run = (await member.get(asked.headers["location"])).json()
 
     assert (asked.status_code, asked.json()["kind"], pending["state"]) == (202, "to_remote", "queued")
+    assert pending["progress"] == {"done": None, "total": None, "rate": None, "eta": None}
     assert (run["state"], run["parts"]) == ("done", [])
     rows = airtable.store.bases[table["base_id"]].tables[table["table_id"]]
     assert [rows.read(record).get("Title") for record in rows.records.values()] == ["CEO"]

@@ -19,6 +19,15 @@ RUN: Final[dict[str, Any]] = {
 }  # fmt: skip
 
 
+class Progress(Shown):
+    """How far a run is with its stage; what is unknown is null."""
+
+    done: int | None = None
+    total: int | None = None
+    rate: float | None = Field(None, description="How many a second.")
+    eta: At | None = Field(None, description="When it ends if it goes on like this.")
+
+
 class Run(Shown):
     """One execution of sync work; without a connection it is a whole workspace's, with a part per connection."""
 
@@ -31,9 +40,7 @@ class Run(Shown):
     state: Literal["queued", "running", "done", "failed", "cancelled"]
     stage: str | None
     counters: dict[str, int]
-    progress: dict[str, Any] = Field(
-        description="`done` and `total` of the stage, `rate` a second, `eta`; what is unknown is null."
-    )
+    progress: Progress
     error: str | None
     requested_by: str | None
     created_at: At
