@@ -290,14 +290,15 @@ async def others(tx: Tx, connection_id: UUID, lead_ids: Sequence[UUID]) -> list[
     )
 
 
-async def inherit(tx: Tx, link_ids: Sequence[UUID]) -> None:
-    """Gives records a say whose predecessor is gone; they begin with a first contact."""
-    await tx.run(
+async def inherit(tx: Tx, link_ids: Sequence[UUID]) -> list[UUID]:
+    """Gives records a say whose predecessor is gone, and returns them; they begin with a first contact."""
+    rows = await tx.all(
         "UPDATE link SET writing = true, dirty = true, base_remote = '{}', base_local = '{}', cells = '{}'"
-        " WHERE workspace_id = $1 AND id = ANY($2) AND NOT writing",
+        " WHERE workspace_id = $1 AND id = ANY($2) AND NOT writing RETURNING id",
         tx.workspace_id,
         list(link_ids),
     )
+    return [row["id"] for row in rows]
 
 
 async def end_of_lead(tx: Tx, lead_ids: Sequence[UUID]) -> None:

@@ -182,7 +182,7 @@ def split(
     for name in {*now.values, *before.values, *after.values}:
         origin = now.origins.get(name)
         if name == "notes":
-            _split_notes(one, two, before)
+            _split_notes(one, two, before, theirs - set(stays))
         elif name == "campaigns":
             _split_members(one, before, after, later)
         elif _is_keyed(name, now, before, after):
@@ -240,16 +240,20 @@ def _put_back(lead: Lead, name: str, known: Lead) -> None:
         lead.positive_at = known.positive_at
 
 
-def _split_notes(one: Lead, two: Lead, before: Lead) -> None:
-    """Entries go back to whom they came from, with the words they have by now; new ones stay."""
+def _split_notes(one: Lead, two: Lead, before: Lead, leaving: Collection[str]) -> None:
+    """Entries go back to whom they came from, with the words they have by now; new ones stay, unless their record (of
+    a connection that is leaving) goes.
+    """
     mine = {entry[0] for entry in before.values.get("notes") or ()}
     here = one.values.get("notes") or []
     words = {entry[0]: entry for entry in here}
-    theirs = [entry for entry in two.values.get("notes") or () if entry[0] not in mine]
-    back = {entry[0] for entry in theirs}
+    had = two.values.get("notes") or []
+    known = {entry[0] for entry in had}
+    since = [entry for entry in here if entry[0] not in mine | known and entry[3] in leaving]
+    back = (known - mine) | {entry[0] for entry in since}
     one.values["notes"] = [entry for entry in here if entry[0] not in back] or None
-    if theirs:
-        two.values["notes"] = [words.get(entry[0], entry) for entry in two.values["notes"]]
+    if back:
+        two.values["notes"] = [words.get(entry[0], entry) for entry in had] + since
     if one.values["notes"] == before.values.get("notes"):
         _put_back(one, "notes", before)
 

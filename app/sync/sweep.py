@@ -121,7 +121,9 @@ async def end(tx: Tx, job: Job, gone: Sequence[Any]) -> None:
     heirs: dict[UUID, UUID] = {}
     for row in left:
         heirs.setdefault(row["lead_id"], row["id"])
-    await link_work.inherit(tx, list(heirs.values()))
+    for link_id in await link_work.inherit(tx, list(heirs.values())):
+        why = "the record beside it is gone: this one speaks now"
+        await reviews.close(tx, kind="candidate", link_id=link_id, field="second record", why=why)
     ended = [s.lead for lead_id, s in stored.items() if lead_id not in heirs and not s.lead.deleted]
     if job.options.get("keep_leads"):
         return

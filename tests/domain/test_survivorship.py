@@ -121,7 +121,7 @@ def test_a_split_undoes_a_merge_and_keeps_what_was_edited_since() -> None:
     now = after.copy()
     now.values |= {
         "title": "CEO", "sender_account": "x@y.test", "metadata": {"one": 1, "two": 3, "new": 4},
-        "notes": [["1", "a", AT, "u"], ["2", "b, revised", AT, "u"], ["3", "c", AT, "u"]],
+        "notes": [["1", "a", AT, "u"], ["2", "b, revised", AT, "u"], ["3", "c", AT, "u"], ["4", "d", AT, "theirs"]],
     }  # fmt: skip
     now.origins["sender_account"] = Origin(Source.INSTANTLY, "theirs", AT)
 
@@ -134,7 +134,7 @@ def test_a_split_undoes_a_merge_and_keeps_what_was_edited_since() -> None:
     )  # fmt: skip
     assert (second.values["location"], second.values["sender_account"]) == ("Oslo", "x@y.test")
     assert [entry[1] for entry in first.values["notes"]] == ["a", "c"]
-    assert [entry[1] for entry in second.values["notes"]] == ["b, revised"]
+    assert [entry[1] for entry in second.values["notes"]] == ["b, revised", "d"]
     # what its campaign has changed since is said again, to whom it belongs
     assert (first.values["metadata"], second.values["metadata"]) == ({"one": 1, "new": 4}, {"two": 2})
     assert again == {"metadata"}

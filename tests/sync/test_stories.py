@@ -279,6 +279,7 @@ async def test_two_rows_of_one_person_make_one_lead_and_the_older_row_speaks(ben
     lead = await bench.lead("anna@berg.test")
     assert (await bench.link(airtable, second)).link.writing
     assert lead.values["title"] == "CEO"
+    assert await bench.items("candidate") == []
     await bench.agree(airtable)
 
 
