@@ -3,10 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import datetime
 from typing import Protocol
 
 from app.db.session import Database
+
+#: The next place of a resource from an instant on; it is taken with that.
+_TAKE = (
+    "INSERT INTO rate_bucket AS b (resource, next_at) VALUES ($1, $2::timestamptz + make_interval(secs => $3))"
+    " ON CONFLICT (resource) DO UPDATE SET next_at = greatest(b.next_at, $2) + make_interval(secs => $3)"
+    " RETURNING next_at - make_interval(secs => $3)"
+)
+_MOVE = "UPDATE rate_bucket SET next_at = $2::timestamptz + make_interval(secs => $3) WHERE resource = $1"
 
 
 class Resource(Protocol):
@@ -35,25 +42,14 @@ class SharedLimiter:
         """Waits until one call may leave, and counts it against every resource."""
         ordered = sorted(resources, key=lambda r: r.key)
         async with self._db.transaction() as tx:
-            slot = tx.now
+            slot, taken = tx.now, []
             for resource in ordered:
-                # locking first: two callers must not read the same place
-                await tx.run(
-                    "INSERT INTO rate_bucket (resource, next_at) VALUES ($1, $2) ON CONFLICT DO NOTHING",
-                    resource.key,
-                    tx.now,
-                )
-                next_at: datetime = await tx.value(
-                    "SELECT next_at FROM rate_bucket WHERE resource = $1 FOR UPDATE", resource.key
-                )
-                slot = max(slot, next_at)
-            for resource in ordered:
-                await tx.run(
-                    "UPDATE rate_bucket SET next_at = $2::timestamptz + make_interval(secs => $3) WHERE resource = $1",
-                    resource.key,
-                    slot,
-                    1 / resource.rate,
-                )
+                slot = await tx.value(_TAKE, resource.key, slot, 1 / resource.rate)
+                taken.append((resource, slot))
+            for resource, place in taken:
+                if place < slot:
+                    # another one is free only later
+                    await tx.run(_MOVE, resource.key, slot, 1 / resource.rate)
             wait = (slot - tx.now).total_seconds()
         if wait > 0:
             await self._clock.sleep(wait)
