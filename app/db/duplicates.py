@@ -19,12 +19,11 @@ from app.domain.identity import TELLING
 
 #: What is compared of a lead.
 COMPARED = TELLING
-_SHOWING = (
+_PERSON = (
     f"SELECT l.id, {', '.join(f'l.{name}' for name in COMPARED)}, (SELECT array_agg(a.email) FROM lead_alias a"
     " WHERE a.workspace_id = $1 AND a.lead_id = l.id) AS former"
+    " FROM lead l WHERE l.workspace_id = $1 AND l.deleted_at IS NULL"
 )
-_LEADS = "FROM lead l WHERE l.workspace_id = $1 AND l.deleted_at IS NULL"
-_PERSON = f"{_SHOWING} {_LEADS}"
 #: What a person sees of the two leads of a pair.
 _SHOWN = (
     "id", "full_name", "email", "company_name", "company_domain", "title", "phone", "linkedin_url", "status",
@@ -37,17 +36,18 @@ async def people(tx: Tx, lead_ids: Iterable[UUID]) -> list[Person]:
     return [_person(row) for row in await tx.all(f"{_PERSON} AND l.id = ANY($2)", tx.workspace_id, list(lead_ids))]
 
 
-async def near(tx: Tx, lead_ids: Iterable[UUID]) -> list[Person]:
+async def near(tx: Tx, found: Sequence[Person]) -> list[Person]:
     """Returns the other leads that share a blocking key with one of these."""
     rows = await tx.all(
         # an array, because a plan made while the tables were small would read all of them for every key
-        f"{_PERSON} AND l.id = ANY(ARRAY(SELECT DISTINCT k.lead_id FROM (SELECT DISTINCT b.key FROM lead_block b"
-        " WHERE b.workspace_id = $1 AND b.lead_id = ANY($2)) n, LATERAL ("
+        f"{_PERSON} AND l.id = ANY(ARRAY(SELECT DISTINCT k.lead_id FROM unnest($3::bigint[]) AS n(key), LATERAL ("
         # in no order: it would let the planner take the index that knows leads only
-        " SELECT b.lead_id FROM lead_block b WHERE b.workspace_id = $1 AND b.key = n.key LIMIT $3)"
+        " SELECT b.lead_id FROM lead_block b WHERE b.workspace_id = $1 AND b.key = n.key LIMIT $4)"
         " k WHERE k.lead_id <> ALL($2)))",
         tx.workspace_id,
-        list(lead_ids),
+        [UUID(one.id) for one in found],
+        # and not looked up by their leads: a plan made while the table was small reads all of it for that
+        list({_hash(key) for one in found for key in one.keys}),
         # one more than are compared: a block of that size is left out
         LARGEST_BLOCK + 1,
     )
@@ -71,17 +71,16 @@ async def block(tx: Tx, found: Sequence[Person], *, anew: bool) -> None:
         )
 
 
-async def part(tx: Tx, after: UUID | None, limit: int) -> tuple[list[Person], list[Person]]:
-    """Returns the next leads in the order of their ids, and those of them that have no blocking keys yet."""
+async def part(tx: Tx, after: UUID | None, limit: int) -> list[Person]:
+    """Returns the next leads in the order of their ids."""
     rows = await tx.all(
-        f"{_SHOWING}, EXISTS (SELECT FROM lead_block b WHERE b.workspace_id = $1 AND b.lead_id = l.id) AS blocked"
-        f" {_LEADS} AND ($2::uuid IS NULL OR l.id > $2) ORDER BY l.id LIMIT $3",
+        # of "no id, or a greater one" a plan for any id reads from the first lead on
+        f"{_PERSON} AND l.id > $2 ORDER BY l.id LIMIT $3",
         tx.workspace_id,
-        after,
+        after or UUID(int=0),
         limit,
     )
-    found = [_person(row) for row in rows]
-    return found, [one for one, row in zip(found, rows, strict=True) if not row["blocked"]]
+    return [_person(row) for row in rows]
 
 
 async def put(tx: Tx, pairs: Sequence[Pair]) -> int:

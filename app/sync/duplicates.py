@@ -45,7 +45,7 @@ def _compares_anew(before: Lead, after: Lead) -> bool:
 
 async def _look(tx: Tx, found: Sequence[Person]) -> int:
     """Compares leads, whose blocking keys are stored, with one another and with all others."""
-    likes = await duplicates.near(tx, [UUID(one.id) for one in found])
+    likes = await duplicates.near(tx, found)
     return await duplicates.put(tx, scan([*found, *likes], among={one.id for one in found}))
 
 
@@ -63,8 +63,8 @@ async def look_through(tx: Tx, after: UUID | None, limit: int) -> Scanned:
     done = pairs = 0
     while done < limit:
         step = min(STEP, limit - done)
-        found, blank = await duplicates.part(tx, after, step)
-        await duplicates.block(tx, blank, anew=False)
+        found = await duplicates.part(tx, after, step)
+        await duplicates.block(tx, found, anew=False)
         pairs += await _look(tx, found)
         done += len(found)
         if len(found) < step:
