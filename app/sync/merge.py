@@ -211,7 +211,7 @@ async def unmerge(tx: Tx, lead_id: UUID, other_id: UUID | None, *, actor: str, v
     # it has come back, which was its version before; this is what has become of it meanwhile
     await _record(tx, replace(buried, version=buried.version + 1), other, f"unmerge from {lead_id}", actor)
     await _log(tx, lead_id, "unmerged", now.version + 1, actor, merge.loser_id)
-    for link_id in (*bases, *speaking):
+    for link_id in (*(i for i in bases if merge.moved["links"].get(str(i))), *speaking):
         apart = "the two leads are two again"
         await reviews.close(tx, kind="candidate", link_id=link_id, field="second record", why=apart)
     await merges.undone(tx, merge.id)

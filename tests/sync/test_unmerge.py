@@ -121,3 +121,19 @@ async def test_a_survivor_that_was_deleted_and_restored_is_known_by_both_address
         await edit.restore(tx, one, actor="ann@team.test")
 
     assert await bench.value("SELECT array_agg(value ORDER BY value) FROM lead_identity") == [HOME, ANNA]
+
+
+async def test_a_second_record_that_goes_back_with_its_lead_still_waits_for_a_person(bench: Bench) -> None:
+    one, other, _, second, airtable, _ = await _two(bench)
+    bench.row(full_name="Ann Berg", email="third@x.test")
+    await bench.sync(airtable)
+    third = UUID((await bench.lead("third@x.test")).id)
+    await _merge(bench, one, other)
+    await _merge(bench, third, one)
+    await _unmerge(bench, third, one)
+    await bench.sync(airtable)
+
+    seconds = [
+        item["evidence"]["record"] for item in await bench.items("candidate") if item["field"] == "second record"
+    ]
+    assert seconds == [second]
