@@ -14,7 +14,7 @@ from typing import Any
 import httpx
 import structlog
 
-from app.db import accounts, connections, embedded, links, migrate, runs
+from app.db import accounts, connections, embedded, links, migrate, runs, secret_key
 from app.db.buckets import SharedLimiter
 from app.db.connections import Stored
 from app.db.session import Database, Probe, Tenant, Tx
@@ -32,7 +32,7 @@ from app.providers.instantly.rows import InstantlyRows
 from app.providers.outreach import RemoteCampaign
 from app.settings import Settings
 from app.sync.job import Adapter, Suppressed
-from app.vault import WEBHOOK_SECRET, Vault, VaultError, local_key, new_webhook_secret, webhook_hash
+from app.vault import WEBHOOK_SECRET, Vault, VaultError, WrongSecretKey, local_key, new_webhook_secret, webhook_hash
 
 DATABASE = "leadkeeper"
 log = structlog.get_logger()
@@ -253,6 +253,9 @@ async def opened(
             await migrate.migrate(owner_url, app_url)
         db = await Database.open(app_url, size=settings.database_pool, clock=clock, probe=probe)
         stack.push_async_callback(db.close)
+        vault = Vault(secret)
+        if not await secret_key.is_it(db, vault.key_hash):
+            raise WrongSecretKey
         http = await stack.enter_async_context(
             httpx.AsyncClient(transport=transport, follow_redirects=False, trust_env=False)
         )
@@ -260,7 +263,7 @@ async def opened(
         yield Runtime(
             settings=settings,
             db=db,
-            vault=Vault(secret),
+            vault=vault,
             http=http,
             clock=wall,
             limiter=SharedLimiter(db, wall),

@@ -31,6 +31,16 @@ class VaultError(LeadkeeperError):
         super().__init__(str(self.__doc__))
 
 
+class WrongSecretKey(LeadkeeperError):
+    """What the database holds was made under another secret key."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            "This database was begun with another LEADKEEPER_SECRET_KEY (or another data folder's secret.key): use that"
+            " one. Under this one no connection works, and nobody knows any more who has unsubscribed or was erased."
+        )
+
+
 class NoLocalKey(LeadkeeperError):
     """The data folder's secret.key holds no key, and under another one nothing stored can be read."""
 
@@ -45,6 +55,8 @@ class Vault:
         self._fernet = Fernet(base64.urlsafe_b64encode(_derive(secret_key, b"secrets at rest")))
         self._accounts = _derive(secret_key, b"account fingerprints")
         self._addresses = _derive(secret_key, b"suppressed addresses")
+        #: by what the secret key is recognised
+        self.key_hash = _derive(secret_key, b"the key itself")
 
     def seal(self, secret: dict[str, str]) -> bytes:
         """Encrypts a connection's secret."""

@@ -48,6 +48,7 @@ KEPT: Final = {
     "log_day": "error",
     "provider_account": "provider secret fingerprint webhook_hash",
     "rate_bucket": "resource",
+    "secret_key_check": "hash",
     # kept until the record is deleted there, and no longer
     "remote_erasure": "remote_id",
     # an offset and the provider's clock

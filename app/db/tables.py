@@ -132,6 +132,12 @@ Table(
     UniqueConstraint("webhook_hash"),
 )
 
+#: by what the service's secret key is recognised; one row
+Table(
+    "secret_key_check", metadata, Column("id", Boolean, nullable=False, server_default="true"),
+    Column("hash", LargeBinary, nullable=False), PrimaryKeyConstraint("id"), CheckConstraint("id", name="id"),
+)  # fmt: skip
+
 Table(
     "rate_bucket", metadata, _text("resource", null=False), _at("next_at", now=True), PrimaryKeyConstraint("resource")
 )
@@ -738,7 +744,7 @@ _account(
 #: Rows of these tables belong to no single workspace; the app role meets them through grants alone.
 OPERATOR_TABLES = frozenset({
     "workspace", "provider_account", "rate_bucket", "campaign_assignment", "alembic_version", "account_watch",
-    "hook_gap", "log_day",
+    "hook_gap", "log_day", "secret_key_check",
 })  # fmt: skip
 #: Rows here are written once.
 APPEND_ONLY = frozenset({"lead_change", "audit", "erasure_ledger"})
