@@ -40,6 +40,7 @@ def test_every_read_takes_the_short_way_but_those_without_a_transaction_of_a_key
         "/api/admin/workspaces/{workspace_id}",
         "/api/events",
         "/api/leads/export",
+        "/api/me",
         "/api/sync/runs/{run_id}/events",
         "/healthz",
         "/metrics",
