@@ -52,7 +52,8 @@ async def move(
     await tx.run(
         # whether a record was made that has no say is yet to be seen
         "UPDATE link SET lead_id = $3, writing = writing AND id <> ALL($4), dirty = dirty OR (writing AND"
-        " id <> ALL($4)), push_due = push_due AND (id <> ALL($4) OR remote_id IS NULL), reconciled_version = -1"
+        " id <> ALL($4) AND gone_at IS NULL AND ended_at IS NULL), push_due = push_due AND (id <> ALL($4)"
+        " OR remote_id IS NULL), reconciled_version = -1"
         " WHERE workspace_id = $1 AND (lead_id = $2 OR id = ANY($4))",
         *both, list(stopping),
     )  # fmt: skip

@@ -176,6 +176,19 @@ async def test_a_row_that_names_a_merged_lead_belongs_to_the_survivor(bench: Ben
     assert (await bench.link(airtable, copied)).lead_id == one
 
 
+async def test_a_place_in_a_campaign_that_is_gone_moves_along_and_leaves_no_work(bench: Bench) -> None:
+    one, other, *_, airtable, instantly = await _two(bench)
+    there = bench.world.instantly.store
+    (theirs,) = [lead for lead in there.leads.values() if lead.email == HOME]
+    there.delete(theirs.id)
+    await bench.sync(instantly, kind="full")
+    await _merge(bench, one, other)
+    await bench.sync(airtable, instantly)
+
+    assert await bench.value("SELECT count(*) FROM link WHERE lead_id = $1 AND gone_at IS NOT NULL", one) == 1
+    assert await bench.value("SELECT count(*) FROM link WHERE dirty OR push_due") == 0
+
+
 async def test_of_merges_and_edits_at_once_each_is_done_or_told_where_the_lead_is(bench: Bench) -> None:
     one, other, *_ = await _two(bench)
 
