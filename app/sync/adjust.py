@@ -9,6 +9,7 @@ from uuid import UUID
 
 from app.db import accounts, audits, connections, erasure, link_work, reviews, runs, watches
 from app.db.connections import Stored, StreamState
+from app.db.ids import new_id
 from app.db.session import Tx
 from app.domain import filters, mapping
 from app.domain.cells import Strategy
@@ -107,6 +108,23 @@ async def change(
         if stored.state in ("new", "active"):
             await runs.queue(tx, stored.id, "full", "mapping", requested_by=actor)
     await _note(tx, actor, "connection.changed", stored, fields=sorted(changes))
+
+
+def check_token(stored: Stored) -> None:
+    """Raises `InvalidFields` for a connection that is not opened with a token."""
+    if not stored.pushes:
+        raise InvalidFields([FieldProblem("secret", "Only Airtable has a token; connect another API key anew.")])
+
+
+async def give_token(tx: Tx, stored: Stored, fingerprint: str, sealed: bytes) -> None:
+    """Lets a connection be opened with another token, tried before; raises `InvalidFields`.
+
+    Others that use the former one, perhaps in another workspace, keep it: the connection goes to another account.
+    """
+    check_token(stored)
+    account_id = await connections.account(tx, stored.provider, fingerprint, sealed, new_id())
+    # a turn under way would go on with the former one
+    await connections.change(tx, stored.id, account_id=account_id, **_TURN_ENDS)
 
 
 async def give_webhook_secret(tx: Tx, stored: Stored, sealed: bytes, hashed: bytes, *, is_operator: bool) -> None:

@@ -303,6 +303,28 @@ async def test_new_settings_count(admin: httpx.AsyncClient, connection: str, set
     assert (await admin.get("/api/sync/status")).json()["connections"][0]["last_run"]["state"] == "done"
 
 
+async def test_a_new_token_is_tried_and_then_used(
+    admin: httpx.AsyncClient, connection: str, airtable: AirtableSandbox, table: dict[str, str], settle: Settle,
+    team: Clients,
+) -> None:  # fmt: skip
+    path, renewed = f"/api/admin/connections/{connection}", f"pat.{connection}"
+    refused = await admin.patch(path, json={"secret": {"token": renewed}})
+    airtable.store.add_token(renewed)
+    changed = await admin.patch(path, json={"secret": {"token": renewed}})
+    tested = await admin.post(f"{path}/test")
+    async with team.runtime.db.transaction(team.tenant) as tx:
+        opens = [team.runtime.vault.open(row[0]) for row in await tx.all("SELECT secret FROM provider_account")]
+    await admin.post("/api/leads", json={"email": "a@x.test", "title": "CEO"})
+    await admin.post("/api/sync/to-airtable", json={"connection": connection})
+    await settle()
+
+    assert (refused.status_code, changed.status_code, tested.json()["ok"]) == (422, 200, True), refused.text
+    assert renewed not in refused.text + changed.text
+    assert opens == [{"token": renewed}]
+    rows = airtable.store.bases[table["base_id"]].tables[table["table_id"]]
+    assert [rows.read(record).get("Title") for record in rows.records.values()] == ["CEO"]
+
+
 async def test_a_held_conflict_is_resolved_by_a_person(
     admin: httpx.AsyncClient, connection: str, airtable: AirtableSandbox, table: dict[str, str], settle: Settle
 ) -> None:

@@ -34,6 +34,7 @@ from app.providers.base import Column, ProviderError
 from app.runtime import Runtime, probe_account
 from app.sync import adjust, connect, hooks, plans
 from app.sync.plans import NoPlan
+from app.vault import WEBHOOK_SECRET
 
 router = APIRouter(prefix="/api/admin/connections", tags=["connections"], route_class=StrictRoute, dependencies=[ADMIN])
 
@@ -105,22 +106,29 @@ async def read(tx: Session, connection_id: UUID) -> Response:
 async def change(runtime: Running, caller: Current, connection_id: UUID, body: ConnectionSettings) -> Response:
     """Changes what is sent. A new mapping is checked at the provider, and everything is read again under it.
 
+    A new token is tried first, and then used by this connection alone; nothing is read anew because of it. Resume a
+    connection that the former one has stopped.
+
     A new webhook secret is the account's: Instantly is told of it with the next turn, and what it still sends with the
     former one is refused. Of an account that several workspaces share, an operator changes it.
     """
     changes: dict[str, JSON] = body.model_dump(mode="json", exclude_unset=True)
+    secret = {name: getattr(body.secret, name).get_secret_value() for name in body.secret.model_fields_set}
     table = None
     if {"mapping", "conflict_strategy"} & changes.keys():
         stored, columns = await _looked_at(runtime, caller, connection_id)
         table = adjust.check(stored, changes, columns)
+    if "token" in secret:
+        await _try_token(runtime, caller, connection_id, secret["token"])
     async with runtime.db.transaction(caller.tenant) as tx:
         stored = await adjust.known(tx, connection_id)
         await adjust.change(tx, stored, changes, table, actor=caller.name)
-        if "secret" in changes:
-            secret = body.secret.webhook_secret.get_secret_value()
-            await adjust.give_webhook_secret(
-                tx, stored, *await runtime.resealed(tx, stored, secret), is_operator=caller.role == "operator"
-            )
+        if "token" in secret:
+            account = runtime.account(stored.provider, stored.config, {"token": secret["token"]})
+            await adjust.give_token(tx, stored, account["fingerprint"], account["sealed"])
+        if WEBHOOK_SECRET in secret:
+            resealed = await runtime.resealed(tx, stored, secret[WEBHOOK_SECRET])
+            await adjust.give_webhook_secret(tx, stored, *resealed, is_operator=caller.role == "operator")
         return answer(await _shown(tx, await adjust.known(tx, connection_id)))
 
 
@@ -249,6 +257,14 @@ async def _looked_at(runtime: Runtime, caller: Caller, connection_id: UUID) -> t
         stored = await adjust.known(tx, connection_id)
     async with runtime.adapter(runtime.db, caller.tenant, stored) as adapter:
         return stored, await adapter.provider.schema()
+
+
+async def _try_token(runtime: Runtime, caller: Caller, connection_id: UUID, token: str) -> None:
+    """Opens a connection's table with another token; raises a `ProviderError` that says what that lacks."""
+    async with runtime.db.transaction(caller.tenant) as tx:
+        stored = await adjust.known(tx, connection_id)
+    adjust.check_token(stored)
+    await probe_account(runtime, stored.provider, dict(stored.config), {"token": token})
 
 
 def _wanted(runtime: Runtime, body: NewConnection) -> connect.Wanted:

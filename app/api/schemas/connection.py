@@ -126,6 +126,10 @@ class NewInstantly(_NewConnection):
 NewConnection = Annotated[NewAirtable | NewInstantly, Field(discriminator="provider")]
 
 
+def _kept() -> SecretStr:
+    return SecretStr("the one it has stays")
+
+
 class ChangedConfig(Body):
     """How fast campaigns are read."""
 
@@ -133,9 +137,13 @@ class ChangedConfig(Body):
 
 
 class ChangedSecret(Body):
-    """What Instantly's webhooks show here from now on."""
+    """What opens the account from now on, or what its webhooks show here."""
 
-    webhook_secret: WebhookSecret = Field(description="At least 16 characters, write-only; Instantly is told of it.")
+    token: Secret = Field(default_factory=_kept, description="Of Airtable, tried before it is kept: pat…; write-only.")
+    webhook_secret: WebhookSecret = Field(
+        default_factory=_kept,
+        description="Of Instantly, which is told of it: at least 16 characters, write-only.",
+    )
 
 
 class ConnectionSettings(Body):
@@ -152,10 +160,7 @@ class ConnectionSettings(Body):
     config: ChangedConfig = Field(
         default_factory=lambda: ChangedConfig(pacing_seconds=0.5), description="Of Instantly."
     )
-    secret: ChangedSecret = Field(
-        default_factory=lambda: ChangedSecret(webhook_secret=SecretStr("the one it has stays")),
-        description="Of Instantly.",
-    )
+    secret: ChangedSecret = Field(default_factory=ChangedSecret, description="A new one; the former is forgotten.")
 
 
 class Gap(Shown):
