@@ -30,6 +30,7 @@ from app.providers.instantly.leads import Instantly
 from app.providers.instantly.mails import InstantlyMails
 from app.providers.instantly.rows import InstantlyRows
 from app.providers.outreach import RemoteCampaign
+from app.providers.transport import Transport
 from app.settings import Settings
 from app.sync.job import Adapter, Suppressed
 from app.vault import WEBHOOK_SECRET, Vault, VaultError, WrongSecretKey, local_key, new_webhook_secret, webhook_hash
@@ -257,7 +258,7 @@ async def opened(
         if not await secret_key.is_it(db, vault.key_hash):
             raise WrongSecretKey
         http = await stack.enter_async_context(
-            httpx.AsyncClient(transport=transport, follow_redirects=False, trust_env=False)
+            httpx.AsyncClient(transport=transport or Transport(), follow_redirects=False, trust_env=False)
         )
         wall = clock or WallClock()
         yield Runtime(

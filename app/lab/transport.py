@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator, Mapping
 import httpx
 from starlette.types import ASGIApp
 
+from app.providers.transport import Transport
 from app.sandbox.core import DROPPED
 from app.sandbox.instantly import InstantlySandbox, Sender, delivering
 
@@ -47,7 +48,7 @@ def posting(client: httpx.AsyncClient) -> Sender:
 @contextlib.asynccontextmanager
 async def delivering_over_http(instantly: InstantlySandbox) -> AsyncIterator[None]:
     """Delivers a sandbox's webhooks in the background, over real connections, for as long as the block runs."""
-    async with httpx.AsyncClient() as client:
+    async with httpx.AsyncClient(transport=Transport()) as client:
         instantly.deliveries.sender = posting(client)
         async with delivering(instantly.deliveries):
             yield

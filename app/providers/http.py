@@ -15,11 +15,10 @@ import asyncio
 import json
 import random
 import re
-import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
-from importlib import metadata, util
+from importlib import metadata
 
 import httpx
 import structlog
@@ -39,10 +38,6 @@ from app.providers.base import (
     Unavailable,
     Uncertain,
 )
-
-if util.find_spec("sniffio") is None:
-    # httpx looks for it several times a call, each time in every folder of the path, unless it is known to be missing
-    sys.modules["sniffio"] = None  # type: ignore[assignment]
 
 TIMEOUT = httpx.Timeout(connect=5.0, read=30.0, write=10.0, pool=5.0)
 #: seconds one attempt of a read may take in all; httpx's own timeouts are per chunk, so a dripping answer never ends

@@ -33,6 +33,7 @@ from app.lab.scratch import Scratch
 from app.lab.servers import free_port, serving
 from app.lab.transport import posting
 from app.lab.world import World, make
+from app.providers.transport import Transport
 from app.runtime import opened
 from app.sandbox.airtable import AirtableSandbox
 from app.sandbox.core import Fault
@@ -319,7 +320,7 @@ async def _stage(place: Scratch, seed: int, events: int, *, log_while_disabled: 
     url = await place.database(name)
     port = free_port()
     async with contextlib.AsyncExitStack() as stack:
-        http = await stack.enter_async_context(httpx.AsyncClient(timeout=60, trust_env=False))
+        http = await stack.enter_async_context(httpx.AsyncClient(transport=Transport(), timeout=60))
 
         sandbox.deliveries.sender = posting(http)
         sandbox_url = await stack.enter_async_context(serving(sandbox.app))

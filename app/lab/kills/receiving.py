@@ -20,6 +20,7 @@ from app.lab.kills.arena import SECRET, STUCK, Arena, Kills, arena
 from app.lab.processes import until
 from app.lab.scratch import Scratch
 from app.lab.servers import free_port
+from app.providers.transport import Transport
 
 ROWS, SENDERS = 12, 6
 #: Seconds a sender waits for an answer, and before it tries again.
@@ -70,7 +71,7 @@ async def kill_service(place: Scratch, seed: int, kills: int) -> Kills:
         await _ready(ring)
         port, secret, campaign = free_port(), await _secret(ring), next(iter(ring.world.instantly.store.campaigns))
         senders = Senders(f"http://127.0.0.1:{port}/api/webhooks/instantly/{campaign}", secret)
-        async with httpx.AsyncClient(timeout=ANSWER) as client, asyncio.TaskGroup() as group:
+        async with httpx.AsyncClient(transport=Transport(), timeout=ANSWER) as client, asyncio.TaskGroup() as group:
             for _ in range(SENDERS):
                 group.create_task(senders.send(client))
             for number in range(kills):

@@ -16,16 +16,17 @@ import httpx
 import uvloop
 
 from app import log
+from app.providers.transport import Transport
 from app.runtime import opened
 from app.scheduler import Worker, scheduled
 from app.settings import Settings
 
 
-class Signed(httpx.AsyncHTTPTransport):
+class Signed(Transport):
     """A transport that says who calls."""
 
     def __init__(self, name: str) -> None:
-        super().__init__(trust_env=False)
+        super().__init__()
         self._name = name
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
