@@ -27,10 +27,14 @@ serve: .venv/installed  ## run the service for real, with the settings of .env
 	@$(PY) -m app.cli serve
 
 test: .venv/installed  ## everything that must hold: format, lint, types, contracts, migrations, docs, tests, coverage of the domain
-	$(if $(ARGS),$(PYTEST) --durations=10 $(ARGS),@$(MAKE) --no-print-directory --jobs=2 check coverage suite)
+ifdef ARGS
+test: suite
+else
+	@$(MAKE) --no-print-directory --jobs=2 check coverage suite
+endif
 
 suite: .venv/installed
-	$(PYTEST) --durations=10
+	$(PYTEST) --durations=10 $(ARGS)
 
 # by named cases alone: what only a law tried on many examples reaches counts as not covered
 coverage: .venv/installed

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import random
 from collections.abc import Awaitable, Callable
 from typing import Any
@@ -14,7 +15,7 @@ import orjson
 import pytest
 
 from app.db import accounts, connections, deliveries
-from app.db.session import Database, Tenant
+from app.db.session import Database, DatabaseUnavailable, Tenant
 from app.lab.sandboxes import KEY
 from app.lab.world import World, make
 from app.sync import adjust, inbox, write_back
@@ -390,8 +391,12 @@ async def test_however_campaigns_move_while_they_are_read_each_has_one_reader(be
 
     async def keep_reading(world: World) -> None:
         while not stopped:
-            async with world.transaction() as tx:
-                await tx.run("UPDATE connection SET next_run_at = $2 WHERE workspace_id = $1", tx.workspace_id, tx.now)
+            # on a busy machine turns that overlap may keep it locked for longer than a request waits
+            with contextlib.suppress(DatabaseUnavailable):
+                async with world.transaction() as tx:
+                    await tx.run(
+                        "UPDATE connection SET next_run_at = $2 WHERE workspace_id = $1", tx.workspace_id, tx.now
+                    )
             await world.worker.tick()
             await asyncio.sleep(0.01)
 
@@ -402,7 +407,8 @@ async def test_however_campaigns_move_while_they_are_read_each_has_one_reader(be
         while (moves := moves + 1) < 25 or (len(seen) < 4 and moves < 300):
             await assign(bench, rng.choice(bench.campaigns), rng.choice((*worlds, None)))
             # a worker that has lost its lease is still at it when the next one begins
-            await lease_runs_out(bench.world.runtime.db, *worlds)
+            with contextlib.suppress(DatabaseUnavailable):
+                await lease_runs_out(bench.world.runtime.db, *worlds)
             for _ in range(4):
                 rows = await owner.fetch(LIVE)
                 shared += [row["campaign"] for row in rows if len(row["readers"]) > 1]
