@@ -473,9 +473,11 @@ async def test_an_account_has_a_webhook_secret_chosen_or_made_up(
         await connect(others, theirs, webhook_secret=made_up),
     ]
     assert (await connect(others, theirs, webhook_secret=f"{CHOSEN} {theirs}")).status_code == 201
+    body = {"secret": {"webhook_secret": f"{CHOSEN} {theirs}"}}
+    refused.append(await (await team.of("admin", "ada@team.test")).patch(await only_connection(team), json=body))
 
-    assert [answer.status_code for answer in refused] == [422, 409]
-    assert "webhook secret" in refused[1].json()["detail"]
+    assert [answer.status_code for answer in refused] == [422, 409, 409]
+    assert ["webhook secret" in answer.json()["detail"] for answer in refused[1:]] == [True, True]
     assert [await knock(team, secret) for secret in (made_up, f"{CHOSEN} {theirs}", "another")] == [202, 202, 401]
 
 
