@@ -20,7 +20,6 @@ from urllib.parse import urlsplit, urlunsplit
 
 import asyncpg
 import pytest
-import uvloop
 
 from app import settings
 from app.db import embedded, migrate
@@ -118,11 +117,6 @@ def pytest_configure(config: pytest.Config) -> None:
     config.pluginmanager.register(produced)
     if not hasattr(config, "workerinput") and not config.option.collectonly:
         _server = Server()
-
-
-def pytest_asyncio_loop_factories() -> dict[str, Callable[[], asyncio.AbstractEventLoop]]:
-    """Runs the tests on the loop the commands run on."""
-    return {"uvloop": uvloop.new_event_loop}
 
 
 @pytest.hookimpl(trylast=True)

@@ -7,10 +7,12 @@ import contextlib
 import socket
 import struct
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from typing import Any
 
 import httpx
 import pytest
+import uvloop
 
 from app.providers.transport import Transport
 
@@ -34,12 +36,18 @@ def abrupt() -> Iterator[str]:
         thread.join()
 
 
-async def test_a_connection_that_ends_as_soon_as_it_is_open_is_a_network_error(abrupt: str) -> None:
-    async with httpx.AsyncClient(transport=Transport()) as client:
-        asked = [client.post(abrupt, content=b"x") for _ in range(20 * 32)]
-        said = []
-        while asked:
-            batch, asked = asked[:32], asked[32:]
-            said += await asyncio.gather(*batch, return_exceptions=True)
+@pytest.mark.parametrize("loop", [uvloop.new_event_loop, asyncio.new_event_loop], ids=["uvloop", "asyncio"])
+def test_a_connection_that_ends_as_soon_as_it_is_open_is_a_network_error(
+    abrupt: str, loop: Callable[[], asyncio.AbstractEventLoop]
+) -> None:
+    async def ask() -> list[Any]:
+        said: list[Any] = []
+        async with httpx.AsyncClient(transport=Transport()) as client:
+            for _ in range(20):
+                said += await asyncio.gather(*(client.post(abrupt) for _ in range(32)), return_exceptions=True)
+        return said
+
+    with asyncio.Runner(loop_factory=loop) as runner:
+        said = runner.run(ask())
 
     assert [error for error in said if not isinstance(error, httpx.TransportError)] == []
