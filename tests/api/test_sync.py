@@ -325,6 +325,29 @@ async def test_a_new_token_is_tried_and_then_used(
     assert [rows.read(record).get("Title") for record in rows.records.values()] == ["CEO"]
 
 
+async def test_a_connection_whose_token_has_ended_goes_on_under_another_one(
+    admin: httpx.AsyncClient, airtable: AirtableSandbox, table: dict[str, str], wanted: dict[str, Any], settle: Settle
+) -> None:
+    former, renewed = (f"pat.{which}.{table['base_id']}" for which in ("former", "renewed"))
+    for token in (former, renewed):
+        airtable.store.add_token(token)
+    made = await admin.post("/api/admin/connections", json=wanted | {"auto_approve": True, "secret": {"token": former}})
+    path = f"/api/admin/connections/{made.json()['id']}"
+    await settle()
+
+    del airtable.store.tokens[former]
+    await admin.post("/api/admin/sync/delta")
+    await settle()
+    stopped = (await admin.get(path)).json()["state"]
+    await admin.patch(path, json={"secret": {"token": renewed}})
+    await admin.post(f"{path}/resume")
+    await settle()
+
+    assert stopped == "stopped"
+    assert (await admin.get(path)).json()["state"] == "active"
+    assert (await admin.get("/api/sync/status")).json()["connections"][0]["last_run"]["state"] == "done"
+
+
 async def test_a_held_conflict_is_resolved_by_a_person(
     admin: httpx.AsyncClient, connection: str, airtable: AirtableSandbox, table: dict[str, str], settle: Settle
 ) -> None:
